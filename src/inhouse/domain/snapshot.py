@@ -1,0 +1,158 @@
+"""The frozen, versioned snapshot that the gateway serves from. Compiled by control, swapped whole, holds no secrets."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from inhouse.domain.egress import EgressPolicy
+from inhouse.domain.usage import PriceVector
+
+
+class EndpointKind(StrEnum):
+    """Own machines or a company's API."""
+
+    OWN = "own"
+    PROVIDER = "provider"
+
+
+class Dialect(StrEnum):
+    """Wire dialects that a backend speaks upstream."""
+
+    OPENAI = "openai"
+
+
+class Modality(StrEnum):
+    """What a request carries, or an endpoint accepts."""
+
+    TEXT = "text"
+    IMAGE = "image"
+    AUDIO = "audio"
+    FILE = "file"
+
+
+class ReplicaState(StrEnum):
+    """Life of a replica as the host agent sees it."""
+
+    STARTING = "starting"
+    READY = "ready"
+    DRAINING = "draining"
+    DOWN = "down"
+
+
+class Replica(Struct, frozen=True, kw_only=True):
+    """One running engine process, or the single address of a provider.
+
+    `base_url` is the root under which the dialect's paths stand (for OpenAI: `…/v1`), without a trailing slash.
+    """
+
+    replica_id: str
+    base_url: str
+    state: ReplicaState = ReplicaState.READY
+
+
+class Endpoint(Struct, frozen=True, kw_only=True):
+    """A deployment's replica group, or a provider's model: what a variant calls.
+
+    Args:
+        endpoint_id: `clerk` for a deployment, `openai/gpt-mid` for a provider's model.
+        model: the model name written into the upstream request.
+        processor: `own`, or the provider's name; what the egress policy is asked about.
+        credential: name under which the gateway holds the API key; None where none is needed.
+        digest: deployment digest, or digest of the pinned provider model; None until known.
+        price: None means `unpriced`, never zero.
+        is_simulated: True where the answers are simulated; shown wherever a user sees it.
+    """
+
+    endpoint_id: str
+    kind: EndpointKind
+    dialect: Dialect
+    model: str
+    processor: str
+    replicas: tuple[Replica, ...]
+    credential: str | None = None
+    digest: str | None = None
+    price: PriceVector | None = None
+    modalities: frozenset[Modality] = frozenset({Modality.TEXT})
+    is_simulated: bool = False
+
+
+class Variant(Struct, frozen=True, kw_only=True):
+    """One concrete choice on a route: endpoint (+ template + sampling + hooks, none yet). `digest` covers them all."""
+
+    name: str
+    endpoint_id: str
+    digest: str | None = None
+
+
+class Rule(Struct, frozen=True, kw_only=True):
+    """`when` line of a route: the first rule whose every given condition holds picks `use`.
+
+    Conditions left None are not asked. `header` is (lower-case name, value).
+    """
+
+    use: str
+    task: str | None = None
+    modality: Modality | None = None
+    header: tuple[str, str] | None = None
+
+
+class CaptureMode(StrEnum):
+    """How much content of a route is kept."""
+
+    NONE = "none"
+    HASH = "hash"
+    SAMPLED = "sampled"
+    FULL = "full"
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """The public model name that a client sends, and how its requests are decided.
+
+    `fallback` names variants tried in order when the chosen one fails before the commit point.
+    `capture_share` is the share of requests whose content is kept under `sampled` (0..1).
+    """
+
+    name: str
+    data_class: str
+    variants: tuple[Variant, ...]
+    default: str
+    rules: tuple[Rule, ...] = ()
+    fallback: tuple[str, ...] = ()
+    capture: CaptureMode = CaptureMode.NONE
+    capture_share: float = 0.0
+
+    def variant(self, name: str) -> Variant:
+        """The variant called `name`; KeyError where the route has none."""
+        for candidate in self.variants:
+            if candidate.name == name:
+                return candidate
+        raise KeyError(name)
+
+
+class ApiKey(Struct, frozen=True, kw_only=True):
+    """A client key as the gateway knows it: only its keyed hash.
+
+    `key_hash` is hex HMAC-SHA256 of the token under the installation's pepper. `routes` None means every route.
+    `is_eval` keys may pin an endpoint, and their traffic is never counted as live.
+    """
+
+    key_id: str
+    key_hash: str
+    team: str | None = None
+    routes: frozenset[str] | None = None
+    is_eval: bool = False
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """Everything that the data plane needs to decide, in one frozen object. `version` only grows."""
+
+    version: int
+    created_at: float
+    routes: dict[str, Route]
+    endpoints: dict[str, Endpoint]
+    keys: tuple[ApiKey, ...]
+    egress: EgressPolicy
+    is_open: bool = False
+    """True where no keys are configured and the data port is loopback-only: requests need no key."""

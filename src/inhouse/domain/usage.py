@@ -1,0 +1,78 @@
+"""Token usage in disjoint buckets, and the price vector that a bucket count is multiplied with. No wire formats."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class UsageBasis(StrEnum):
+    """Where a usage record comes from."""
+
+    MEASURED = "measured"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"
+
+
+class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Tokens of one request, each token in exactly one bucket; the sum is what the endpoint reported in total."""
+
+    input_uncached: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    output_visible: int = 0
+    output_reasoning: int = 0
+
+    @property
+    def input_total(self) -> int:
+        """Prompt tokens, cached ones included."""
+        return self.input_uncached + self.cache_read + self.cache_write
+
+    @property
+    def output_total(self) -> int:
+        """Completion tokens, reasoning included."""
+        return self.output_visible + self.output_reasoning
+
+
+USAGE_BUCKETS: tuple[str, ...] = Usage.__struct_fields__
+
+
+class PriceVector(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """US dollars per token by bucket, and per request, compiled for the hot path.
+
+    Floats on purpose: one request's cost is a sum of five products, exact to 1e-15 relative. Totals over periods are
+    summed as Decimal elsewhere. `price_id` names the dated price-book row that the vector was compiled from.
+    """
+
+    price_id: str
+    input_uncached: float
+    cache_read: float
+    cache_write: float
+    output_visible: float
+    output_reasoning: float
+    per_request: float = 0.0
+
+    def price(self, usage: Usage) -> float:
+        """Usage-based cost of one request in US dollars."""
+        return (
+            usage.input_uncached * self.input_uncached
+            + usage.cache_read * self.cache_read
+            + usage.cache_write * self.cache_write
+            + usage.output_visible * self.output_visible
+            + usage.output_reasoning * self.output_reasoning
+            + self.per_request
+        )
+
+
+def format_usd(amount: float | Decimal | None) -> str:
+    """Dollars for people: four significant digits below a cent, `unpriced` where there is no price."""
+    if amount is None:
+        return "unpriced"
+    value = Decimal(str(amount))
+    if value == 0:
+        return "$0"
+    if abs(value) >= Decimal("0.01"):
+        return f"${value:,.2f}"
+    return f"${value:.3g}" if abs(value) >= Decimal("0.0001") else f"${float(value):.2e}"

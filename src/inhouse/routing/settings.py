@@ -1,0 +1,77 @@
+"""Settings of routes: the public model names, their variants, rules, fallback and data class."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+
+from pydantic import Field
+
+from inhouse.domain.settings import Settings
+from inhouse.domain.snapshot import CaptureMode, Modality
+
+
+class VariantSettings(Settings):
+    """One concrete choice on a route."""
+
+    endpoint: str
+    """A deployment's name, or `PROVIDER/MODEL`."""
+
+
+class RuleSettings(Settings):
+    """A `when` line; every condition given must hold."""
+
+    use: str
+    """Variant to use."""
+    task: str | None = None
+    """Task type from the header `x-inhouse-task` or `metadata`."""
+    modality: Modality | None = None
+    """The request carries this modality."""
+    header: dict[str, str] | None = Field(default=None, min_length=1, max_length=1)
+    """One header name and the value that it must have."""
+
+
+class UseSettings(Settings):
+    """Which variant serves: the first matching rule, else the default."""
+
+    default: str
+    when: tuple[RuleSettings, ...] = ()
+
+
+class AllowedLossSettings(Settings):
+    """How much worse a candidate may be, and how sure that must be."""
+
+    worse_answers: Decimal = Field(gt=0, lt=1)
+    """Share of answers that may get worse (`5%`)."""
+    confidence: Decimal = Field(default=Decimal("0.95"), gt=0, lt=1)
+
+
+class GateMode(StrEnum):
+    """What the evidence gate does on this route."""
+
+    OBSERVE = "observe"
+    WARN = "warn"
+
+
+class CaptureSettings(Settings):
+    """Content capture; off unless asked for."""
+
+    content: CaptureMode = CaptureMode.NONE
+    share: Decimal = Field(default=Decimal(1), ge=0, le=1)
+    """With `sampled`: the share of requests whose content is kept."""
+
+
+class RouteSettings(Settings):
+    """The public model name that a client sends."""
+
+    data_class: str
+    """One of `data_classes`; there is no default, because it decides who may see the content."""
+    variants: dict[str, VariantSettings] = Field(min_length=1)
+    use: UseSettings
+    fallback: tuple[str, ...] = ()
+    """Variants tried in order when the chosen one fails before its first byte."""
+    suite: str | None = None
+    """Suite file that judges this route; `builtin:tickets` is the demonstration suite."""
+    allowed_loss: AllowedLossSettings | None = None
+    gate: GateMode = GateMode.OBSERVE
+    capture: CaptureSettings = CaptureSettings()

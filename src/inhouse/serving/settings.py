@@ -1,0 +1,57 @@
+"""Settings of deployments: a model, an engine and its configuration, served as one unit."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from enum import StrEnum
+
+from pydantic import Field
+
+from inhouse.domain.settings import Settings
+
+
+class EngineName(StrEnum):
+    """Engines with an adapter."""
+
+    LLAMACPP = "llamacpp"
+    """llama.cpp's server from the xllamacpp wheel, in a child process of the host agent."""
+    EXTERNAL = "external"
+    """Any OpenAI-compatible URL that somebody else runs."""
+
+
+class ReplicaSettings(Settings):
+    """How many replicas run. Autoscaling between the two comes with a capacity plan; until then `min` run."""
+
+    min: int = Field(default=1, ge=1)
+    max: int = Field(default=1, ge=1)
+
+
+class HardwareSettings(Settings):
+    """What a replica runs on, and what that costs."""
+
+    machine: str = "cpu"
+    """Row of the price book's machines (`inhouse catalog` names them); `cpu` is this machine."""
+    usd_per_hour: Decimal | None = Field(default=None, ge=0)
+    """Own price of the machine; wins over the price book."""
+
+
+class DeploymentSettings(Settings):
+    """Model + engine + configuration, served with N replicas."""
+
+    model: str | None = None
+    """`clerk` (the demonstration model in the package) or a path to a GGUF file. Required unless `url` is set."""
+    engine: EngineName = EngineName.LLAMACPP
+    quantization: str | None = None
+    """For clerk: F16, Q8_0, Q4_0, Q4_K, Q3_K or Q2_K. For a file: what it holds is read from it."""
+    url: str | None = Field(default=None, pattern=r"^https?://")
+    """OpenAI-compatible address of an engine that somebody else runs; its digest is `declared`."""
+    served_model: str | None = None
+    """With `url`: the model name that the engine expects; the deployment's own name where not given."""
+    context_tokens: int = Field(default=1024, ge=64)
+    """Context length of one slot, in tokens."""
+    slots: int = Field(default=4, ge=1, le=256)
+    """Requests that one replica works on at once; each has the whole `context_tokens`."""
+    threads: int = Field(default=1, ge=1)
+    """CPU threads of one replica."""
+    replicas: ReplicaSettings = ReplicaSettings()
+    hardware: HardwareSettings = HardwareSettings()
