@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from enum import StrEnum
 
 from pydantic import Field
 
@@ -46,13 +45,6 @@ class AllowedLossSettings(Settings):
     confidence: Decimal = Field(default=Decimal("0.95"), gt=0, lt=1)
 
 
-class GateMode(StrEnum):
-    """What the evidence gate does on this route."""
-
-    OBSERVE = "observe"
-    WARN = "warn"
-
-
 class CaptureSettings(Settings):
     """Content capture; off unless asked for."""
 
@@ -73,5 +65,4 @@ class RouteSettings(Settings):
     suite: str | None = None
     """Suite file that judges this route; `builtin:tickets` is the demonstration suite."""
     allowed_loss: AllowedLossSettings | None = None
-    gate: GateMode = GateMode.OBSERVE
     capture: CaptureSettings = CaptureSettings()

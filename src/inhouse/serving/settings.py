@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from decimal import Decimal
 from enum import StrEnum
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from inhouse.domain.settings import Settings
 
@@ -20,10 +21,18 @@ class EngineName(StrEnum):
 
 
 class ReplicaSettings(Settings):
-    """How many replicas run. Autoscaling between the two comes with a capacity plan; until then `min` run."""
+    """How many replicas run. Their number is fixed in this version, so `max` must equal `min`."""
 
-    min: int = Field(default=1, ge=1)
-    max: int = Field(default=1, ge=1)
+    min: int = Field(default=1, ge=1, le=64)
+    """Replicas to keep running."""
+    max: int | None = Field(default=None, ge=1, le=64)
+    """Equal to `min`, or left out."""
+
+    @model_validator(mode="after")
+    def _check_fixed(self) -> Self:
+        if self.max is not None and self.max != self.min:
+            raise ValueError("replicas do not scale by themselves in this version: set max equal to min, or leave it out")
+        return self
 
 
 class HardwareSettings(Settings):
