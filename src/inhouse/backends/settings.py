@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from pydantic import Field, SecretStr
 
-from inhouse.domain.settings import Settings
+from inhouse.domain.settings import Settings, Share
 from inhouse.domain.snapshot import Dialect, Modality
 
 
@@ -53,7 +53,7 @@ class ProviderSettings(Settings):
     """Root of the API, e.g. `https://host/v1`. Required unless `simulated` is set."""
     api_key: SecretStr | None = None
     """The key, given as `${VARIABLE}`."""
-    discount: Decimal = Field(default=Decimal(0), ge=0, lt=1)
+    discount: Share = Field(default=Decimal(0), ge=0, lt=1)
     """Contract discount on list prices as a share (`12%` or `0.12`)."""
     models: dict[str, ProviderModelSettings] = Field(min_length=1)
     """Models that routes may use."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Self, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from inhouse.domain.settings import Settings
+from inhouse.domain.settings import Settings, Share
 from inhouse.domain.snapshot import CaptureMode, Modality
 
 
@@ -40,17 +41,35 @@ class UseSettings(Settings):
 class AllowedLossSettings(Settings):
     """How much worse a candidate may be, and how sure that must be."""
 
-    worse_answers: Decimal = Field(gt=0, lt=1)
+    worse_answers: Share = Field(gt=0, lt=1)
     """Share of answers that may get worse (`5%`)."""
-    confidence: Decimal = Field(default=Decimal("0.95"), gt=0, lt=1)
+    confidence: Share = Field(default=Decimal("0.95"), gt=0, lt=1)
 
 
 class CaptureSettings(Settings):
     """Content capture; off unless asked for."""
 
     content: CaptureMode = CaptureMode.NONE
-    share: Decimal = Field(default=Decimal(1), ge=0, le=1)
-    """With `sampled`: the share of requests whose content is kept."""
+    """`none`, `hash` (SHA-256 of request and reply), `sampled 2%`, or `full`."""
+    share: Share | None = Field(default=None, gt=0, le=1)
+    """With `sampled`: the share of requests whose content is kept; may stand in `content` (`sampled 2%`)."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_sampled(cls, value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        settings = cast("dict[str, object]", value)
+        words = str(settings.get("content", "")).split()
+        if len(words) == 2 and words[0] == CaptureMode.SAMPLED:
+            return {**settings, "content": words[0], "share": words[1]}
+        return settings
+
+    @model_validator(mode="after")
+    def _check_share(self) -> Self:
+        if (self.content is CaptureMode.SAMPLED) != (self.share is not None):
+            raise ValueError("`sampled` needs a share (`content: sampled 2%`), and no other mode takes one")
+        return self
 
 
 class RouteSettings(Settings):
