@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
-from inhouse.domain.settings import Settings, Share
+from inhouse.domain.settings import Settings, Share, parse_share
 from inhouse.domain.snapshot import Dialect, Modality
 
 
@@ -35,7 +36,7 @@ class SimulationSettings(Settings):
 
     seed: int = 7
     """Decides which requests it gets wrong and how long each takes."""
-    error_rate: float = Field(default=0.02, ge=0, le=1)
+    error_rate: Annotated[float, BeforeValidator(parse_share)] = Field(default=0.02, ge=0, le=1)
     """Share of wrong answers."""
     first_token_ms_median: float = Field(default=180.0, gt=0)
     """Median of the log-normal time to first token."""
