@@ -4,6 +4,7 @@ from inhouse.domain.decision import Candidate, RequestFacts, RouteDecision
 from inhouse.domain.digest import Digest, DigestBasis, DigestField, compute_digest, digest_variant
 from inhouse.domain.egress import OWN_PROCESSOR, DataClass, EgressPolicy, EgressVerdict
 from inhouse.domain.errors import (
+    ERROR_HELP,
     ERROR_TYPES,
     ConfigError,
     EndpointError,
@@ -32,6 +33,7 @@ from inhouse.domain.trace import Attempt, Trace, TraceClose, TraceOpen, TraceSta
 from inhouse.domain.usage import USAGE_BUCKETS, PriceVector, Usage, UsageBasis, format_usd
 
 __all__ = [
+    "ERROR_HELP",
     "ERROR_TYPES",
     "OWN_PROCESSOR",
     "USAGE_BUCKETS",

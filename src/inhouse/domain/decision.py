@@ -30,8 +30,13 @@ class Candidate(Struct, frozen=True, kw_only=True):
 
 
 class RouteDecision(Struct, frozen=True, kw_only=True):
-    """Ordered candidates and the reasons; empty candidates mean that the request is refused with these reasons."""
+    """Ordered candidates and the reasons; empty candidates mean that the request is refused with these reasons.
+
+    `is_capability_refusal`: there is no candidate, and what the request carries is the only cause (so it is the
+    client's to mend).
+    """
 
     route: str
     candidates: tuple[Candidate, ...]
     reasons: tuple[str, ...]
+    is_capability_refusal: bool = False
