@@ -151,8 +151,8 @@ ERROR_HELP: dict[ErrorCode, str] = {
     ErrorCode.INVALID_REQUEST: "A field has a wrong type or value; `param` names it. Mend the request.",
     ErrorCode.INVALID_JSON: "The body is not JSON, or nests too deep; the message says where. Mend the request.",
     ErrorCode.MISSING_FIELD: "A field that the API requires is not there; `param` names it.",
-    ErrorCode.UNSUPPORTED_HTTP: "The bytes are not HTTP that the data port accepts (conflicting lengths, folded headers, "
-    "unknown transfer coding). The connection is closed. Use an ordinary HTTP/1.1 client.",
+    ErrorCode.UNSUPPORTED_HTTP: "The bytes are not HTTP that the data port accepts (conflicting lengths, folded "
+    "headers, unknown transfer coding). The connection is closed. Use an ordinary HTTP/1.1 client.",
     ErrorCode.MISSING_API_KEY: "No `Authorization: Bearer KEY` header came. Set the client's `api_key`.",
     ErrorCode.INVALID_API_KEY: "The key is not one of this installation. Check that the client sends the right one.",
     ErrorCode.ROUTE_NOT_ALLOWED: "The key is limited to other routes. Ask the platform's owner to add this one to it.",
@@ -163,15 +163,15 @@ ERROR_HELP: dict[ErrorCode, str] = {
     ErrorCode.REQUEST_TIMEOUT: "The request's headers or body came too slowly. Send it again on a better connection.",
     ErrorCode.REQUEST_TOO_LARGE: "The body is over `gateway.limits.max_body_bytes`. Send less, or raise the limit.",
     ErrorCode.HEADERS_TOO_LARGE: "The headers are over `gateway.limits.max_header_bytes`. Send fewer or shorter ones.",
-    ErrorCode.NO_CANDIDATE: "No variant of the route may or can serve this request; the message gives each one's reason.",
+    ErrorCode.NO_CANDIDATE: "No variant of the route may or can serve this request; the message says why.",
     ErrorCode.OVERLOADED: "The gateway has as many connections as it admits. Retry after a pause.",
     ErrorCode.UPSTREAM_RATE_LIMITED: "Every candidate asked to slow down. Honour `retry-after`.",
     ErrorCode.UPSTREAM_REJECTED: "The endpoint refused the request as it stands (a 4xx of its own).",
     ErrorCode.UPSTREAM_AUTH_FAILED: "The endpoint refused the platform's own credential. The owner must mend its key.",
-    ErrorCode.UPSTREAM_UNREACHABLE: "No candidate could be connected to. `inhouse status` shows which replicas are down.",
+    ErrorCode.UPSTREAM_UNREACHABLE: "No candidate could be connected to. `inhouse status` shows the replicas.",
     ErrorCode.UPSTREAM_ERROR: "Every candidate failed, or answered with something that is not a reply.",
-    ErrorCode.UPSTREAM_CUT: "The endpoint ended its reply before it was complete. In a stream this comes as an error event, "
-    "and no `[DONE]` follows. What arrived is not a full answer: retry.",
+    ErrorCode.UPSTREAM_CUT: "The endpoint ended its reply before it was complete. In a stream this comes as an error "
+    "event, and no `[DONE]` follows. What arrived is not a full answer: retry.",
     ErrorCode.UPSTREAM_TIMEOUT: "A deadline of `gateway.timeouts` passed; the message says which.",
     ErrorCode.SHUTTING_DOWN: "The gateway is stopping. Retry; another worker or the next start serves.",
     ErrorCode.INTERNAL_ERROR: "A fault of the gateway itself. The log has it under the trace id.",
