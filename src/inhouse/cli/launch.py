@@ -1,0 +1,176 @@
+"""From a valid configuration to the processes that serve it: addresses, start messages, child specs."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+import msgspec
+
+from inhouse.cli.config import Configuration
+from inhouse.cli.starts import AgentStart, ControlStart, GatewayStart, ProviderStart
+from inhouse.cli.state import Addresses, StateFolder
+from inhouse.cli.supervisor import ChildSpec
+from inhouse.domain import ApiKey, ConfigError, StateError
+
+EVAL_KEY_ID = "eval"
+
+
+def choose_addresses(configuration: Configuration, previous: Addresses | None) -> Addresses:
+    """Pick an address for every process; ports of 0 become free ones, the previous ones where still free.
+
+    Raises:
+        ConfigError: a port that the file names is in use.
+    """
+    settings = configuration.settings
+    gateway, admin = settings.gateway, settings.admin
+    claimed: set[int] = set()
+
+    def choose(path: tuple[str, ...], host: str, wanted: int, last: int | None) -> int:
+        port = _claim(configuration, path, host, wanted, last if last not in claimed else None)
+        claimed.add(port)
+        return port
+
+    metrics = settings.agent.metrics_port
+    addresses = Addresses(
+        gateway_host=gateway.host,
+        gateway_port=choose(("gateway", "port"), gateway.host, gateway.port, previous and previous.gateway_port),
+        admin_host=admin.host,
+        admin_port=choose(("admin", "port"), admin.host, admin.port, previous and previous.admin_port),
+        metrics_port=choose(("agent", "metrics_port"), "127.0.0.1", metrics, previous and previous.metrics_port),
+    )
+    simulated = [name for name, provider in settings.providers.items() if provider.simulated]
+    urls = {name: f"http://127.0.0.1:{choose(('providers', name), '127.0.0.1', 0, None)}/v1" for name in simulated}
+    return msgspec.structs.replace(addresses, providers=urls)
+
+
+def build_children(configuration: Configuration, state: StateFolder, addresses: Addresses) -> list[ChildSpec]:
+    """Child specs in the order of starting: simulated providers, control, the agent, gateway workers."""
+    children = [
+        ChildSpec(f"simulated-{start.name}", "inhouse.cli.provider_process", msgspec.json.encode(start))
+        for start in _provider_starts(configuration, addresses)
+    ]
+    control = _control_start(configuration, state, addresses)
+    children.append(ChildSpec("control", "inhouse.cli.control_process", msgspec.json.encode(control)))
+    agent = AgentStart(
+        state_dir=str(state.root),
+        store_url=configuration.store_url,
+        host_id=socket.gethostname(),
+        metrics_port=addresses.metrics_port,
+        deployments=_dump(configuration.settings.deployments),
+    )
+    children.append(ChildSpec("agent", "inhouse.cli.agent_process", msgspec.json.encode(agent), stop_timeout_s=15.0))
+    children.extend(_gateway_specs(configuration, state, addresses))
+    return children
+
+
+def _gateway_specs(configuration: Configuration, state: StateFolder, addresses: Addresses) -> Sequence[ChildSpec]:
+    gateway = configuration.settings.gateway.model_copy(update={"port": addresses.gateway_port})
+    credentials = {
+        f"provider:{name}": provider.api_key.get_secret_value()
+        for name, provider in configuration.settings.providers.items()
+        if provider.api_key is not None
+    }
+    specs: list[ChildSpec] = []
+    for index in range(gateway.workers):
+        start = GatewayStart(
+            state_dir=str(state.root),
+            worker_index=index,
+            settings=gateway.model_dump(mode="json"),
+            credentials=credentials,
+            pepper=state.read_pepper().hex(),
+        )
+        name = "gateway" if gateway.workers == 1 else f"gateway-{index}"
+        stop_timeout_s = gateway.drain_s + 5.0
+        specs.append(ChildSpec(name, "inhouse.cli.gateway_process", msgspec.json.encode(start), stop_timeout_s))
+    return specs
+
+
+def _control_start(configuration: Configuration, state: StateFolder, addresses: Addresses) -> ControlStart:
+    settings = configuration.settings
+    return ControlStart(
+        state_dir=str(state.root),
+        store_url=configuration.store_url,
+        admin=settings.admin.model_copy(update={"port": addresses.admin_port}).model_dump(mode="json"),
+        routes=_dump(settings.routes),
+        deployments=_dump(settings.deployments),
+        providers=_dump(settings.providers),
+        data_classes={name: data_class.processors for name, data_class in settings.data_classes.items()},
+        keys=build_keys(configuration, state),
+        is_open=not settings.keys,
+        provider_urls=addresses.providers,
+        gateway_url=addresses.gateway_url,
+    )
+
+
+def build_keys(configuration: Configuration, state: StateFolder) -> tuple[ApiKey, ...]:
+    """The file's keys and the evaluation key, hashed as the snapshot holds them."""
+    keys = [
+        ApiKey(
+            key_id=name,
+            key_hash=state.hash_token(settings.key.get_secret_value()),
+            team=settings.team,
+            routes=settings.routes,
+        )
+        for name, settings in configuration.settings.keys.items()
+    ]
+    return (*keys, ApiKey(key_id=EVAL_KEY_ID, key_hash=state.hash_token(state.read_eval_key()), is_eval=True))
+
+
+def _provider_starts(configuration: Configuration, addresses: Addresses) -> list[ProviderStart]:
+    starts: list[ProviderStart] = []
+    for name, provider in configuration.settings.providers.items():
+        if provider.simulated is not None:
+            names = tuple(model.upstream_model or key for key, model in provider.models.items())
+            starts.append(
+                ProviderStart(
+                    name=name,
+                    model_names=names,
+                    settings=provider.simulated.model_dump(mode="json"),
+                    host="127.0.0.1",
+                    port=int(addresses.providers[name].rsplit(":", 1)[1].removesuffix("/v1")),
+                    api_key=provider.api_key.get_secret_value() if provider.api_key else None,
+                )
+            )
+    return starts
+
+
+def _dump(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as JSON values; secrets come out masked."""
+    return {name: value.model_dump(mode="json") for name, value in settings.items()}
+
+
+def _claim(configuration: Configuration, path: tuple[str, ...], host: str, wanted: int, last: int | None) -> int:
+    if wanted == 0:
+        if last and _is_free(host, last):
+            return last
+        return _bind(host, 0)
+    if _is_free(host, wanted):
+        return wanted
+    raise ConfigError(
+        f"port {wanted} of {host} is in use by another program.",
+        fix=f"Stop that program, or give another `{'.'.join(path)}` (0 picks a free one).",
+        location=configuration.locate(path),
+    )
+
+
+def _is_free(host: str, port: int) -> bool:
+    try:
+        return _bind(host, port) == port
+    except OSError:
+        return False
+
+
+def _bind(host: str, port: int) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+            return int(probe.getsockname()[1])
+    except socket.gaierror as error:
+        raise StateError(
+            f"{host} is no address of this machine: {error}.", fix="Give an address to listen on."
+        ) from error
