@@ -1,1 +1,44 @@
+"""The only room that knows SQL: tables, migrations, repositories. Knows no metrics, prices or policy."""
 
+from inhouse.store.database import StoreUnavailableError
+from inhouse.store.evals import EvalRepository
+from inhouse.store.replicas import ReplicaRepository
+from inhouse.store.rows import (
+    GATEWAY_LOST,
+    EvalOutputRow,
+    EvalRunRow,
+    EvalRunStatus,
+    EvalScoreRow,
+    Quantiles,
+    ReplicaRow,
+    ShipResult,
+    SnapshotRow,
+    SpoolCursor,
+    TraceSummary,
+    TraceSummaryRow,
+)
+from inhouse.store.snapshots import SnapshotRepository
+from inhouse.store.store import Store, open_store
+from inhouse.store.traces import TraceRepository
+
+__all__ = [
+    "GATEWAY_LOST",
+    "EvalOutputRow",
+    "EvalRepository",
+    "EvalRunRow",
+    "EvalRunStatus",
+    "EvalScoreRow",
+    "Quantiles",
+    "ReplicaRepository",
+    "ReplicaRow",
+    "ShipResult",
+    "SnapshotRepository",
+    "SnapshotRow",
+    "SpoolCursor",
+    "Store",
+    "StoreUnavailableError",
+    "TraceRepository",
+    "TraceSummary",
+    "TraceSummaryRow",
+    "open_store",
+]

@@ -1,0 +1,1 @@
+"""Schema migrations, one file per step in `versions`, run by `store.migrate`."""

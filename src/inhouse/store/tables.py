@@ -1,0 +1,153 @@
+"""The tables as the code sees them. The migrations make them; a test holds the two together."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(referred_table_name)s",
+    }
+)
+
+TRACES = sa.Table(
+    "traces",
+    METADATA,
+    sa.Column("trace_id", sa.Text, primary_key=True),
+    sa.Column("writer", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    # From the open; null while only the close has arrived.
+    sa.Column("started_at", sa.Double),
+    sa.Column("route", sa.Text),
+    sa.Column("key_id", sa.Text),
+    sa.Column("team", sa.Text),
+    sa.Column("task", sa.Text),
+    sa.Column("user", sa.Text),
+    sa.Column("is_stream", sa.Boolean),
+    sa.Column("is_eval", sa.Boolean),
+    sa.Column("snapshot_version", sa.BigInteger),
+    # From the open, until a close says otherwise: a fallback may have changed them.
+    sa.Column("variant", sa.Text, nullable=False),
+    sa.Column("endpoint_id", sa.Text, nullable=False),
+    sa.Column("replica_id", sa.Text, nullable=False),
+    sa.Column("variant_digest", sa.Text),
+    sa.Column("endpoint_digest", sa.Text),
+    sa.Column("is_simulated", sa.Boolean, nullable=False),
+    # From the close; null while the request is under way.
+    sa.Column("ended_at", sa.Double),
+    sa.Column("http_status", sa.Integer),
+    sa.Column("error_code", sa.Text),
+    sa.Column("finish_reason", sa.Text),
+    sa.Column("reported_model", sa.Text),
+    sa.Column("input_uncached", sa.BigInteger),
+    sa.Column("cache_read", sa.BigInteger),
+    sa.Column("cache_write", sa.BigInteger),
+    sa.Column("output_visible", sa.BigInteger),
+    sa.Column("output_reasoning", sa.BigInteger),
+    sa.Column("usage_basis", sa.Text),
+    # A binary double, as the gateway computed it; sums are made in Decimal by the reader.
+    sa.Column("cost_usd", sa.Double),
+    sa.Column("price_id", sa.Text),
+    sa.Column("ttft_ms", sa.Double),
+    sa.Column("tpot_ms", sa.Double),
+    sa.Column("e2e_ms", sa.Double),
+    sa.Column("overhead_ms", sa.Double),
+    # True where the close was made for a dead gateway; the gateway's own close, should it still arrive, replaces it.
+    sa.Column("is_lost", sa.Boolean, nullable=False),
+    sa.Column("open_json", sa.Text),
+    sa.Column("close_json", sa.Text),
+    sa.Index(None, "started_at"),
+    sa.Index(None, "route", "started_at"),
+    sa.Index(None, "status", "started_at"),
+    sa.Index(
+        "ix_traces_writer_open",
+        "writer",
+        sqlite_where=sa.text("status = 'open'"),
+        postgresql_where=sa.text("status = 'open'"),
+    ),
+)
+
+# Apart from the traces, so that retention and erasure touch no count, cost or time.
+TRACE_CONTENT = sa.Table(
+    "trace_content",
+    METADATA,
+    sa.Column("trace_id", sa.Text, sa.ForeignKey("traces.trace_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("content_json", sa.Text, nullable=False),
+)
+
+SPOOL_CURSORS = sa.Table(
+    "spool_cursors",
+    METADATA,
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("offset_bytes", sa.BigInteger, nullable=False),
+)
+
+REPLICAS = sa.Table(
+    "replicas",
+    METADATA,
+    sa.Column("replica_id", sa.Text, primary_key=True),
+    sa.Column("deployment", sa.Text, nullable=False),
+    sa.Column("host_id", sa.Text, nullable=False),
+    sa.Column("base_url", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("digest", sa.Text),
+    sa.Column("digest_fields_json", sa.Text, nullable=False),
+    sa.Column("pid", sa.BigInteger),
+    sa.Column("num_restarts", sa.Integer, nullable=False),
+    sa.Column("updated_at", sa.Double, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+
+SNAPSHOTS = sa.Table(
+    "snapshots",
+    METADATA,
+    sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+)
+
+EVAL_RUNS = sa.Table(
+    "eval_runs",
+    METADATA,
+    sa.Column("run_id", sa.Text, primary_key=True),
+    sa.Column("suite", sa.Text, nullable=False),
+    sa.Column("suite_digest", sa.Text, nullable=False),
+    sa.Column("endpoint_id", sa.Text, nullable=False),
+    sa.Column("endpoint_digest", sa.Text),
+    sa.Column("started_at", sa.Double, nullable=False),
+    sa.Column("finished_at", sa.Double),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("num_samples", sa.Integer, nullable=False),
+    sa.Column("config_json", sa.Text, nullable=False),
+    sa.Column("summary_json", sa.Text),
+    sa.Column("is_simulated", sa.Boolean, nullable=False),
+    sa.Column("note", sa.Text, nullable=False),
+    sa.Index(None, "suite", "started_at"),
+    sa.Index(None, "endpoint_digest"),
+)
+
+EVAL_OUTPUTS = sa.Table(
+    "eval_outputs",
+    METADATA,
+    sa.Column("run_id", sa.Text, sa.ForeignKey("eval_runs.run_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("sample_id", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("trace_id", sa.Text),
+    sa.Column("output", sa.Text),
+    sa.Column("error_code", sa.Text),
+    sa.Column("latency_ms", sa.Double),
+)
+
+EVAL_SCORES = sa.Table(
+    "eval_scores",
+    METADATA,
+    sa.Column("run_id", sa.Text, sa.ForeignKey("eval_runs.run_id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("sample_id", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("scorer", sa.Text, primary_key=True),
+    sa.Column("value", sa.Double),
+    sa.Column("is_scored", sa.Boolean, nullable=False),
+    sa.Column("explanation", sa.Text, nullable=False),
+)
