@@ -37,7 +37,7 @@ def show_version(is_asked: bool) -> None:  # noqa: FBT001 -- typer calls it with
 
 @app.callback()
 def root(
-    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Version.")] = False,  # noqa: FBT002 -- typer's flags are booleans
+    version: Annotated[bool, typer.Option("--version", callback=show_version, is_eager=True, help="Version.")] = False,
 ) -> None:
     """Serve open models, route hybrid, evaluate before any change, watch quality and cost."""
 

@@ -21,7 +21,7 @@ from inhouse.serving import validate_deployment
 
 def check(
     file: Annotated[Path, typer.Argument(help="The file to check.")] = Path("inhouse.yaml"),
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,  # noqa: FBT002 -- typer's flags are booleans
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document.")] = False,
 ) -> None:
     """Check a configuration file: form, names, weights, data classes. Exit code 2 where something must be mended."""
     configuration = load_config(file)

@@ -72,14 +72,14 @@ def init(
     provider: Annotated[str | None, typer.Option(help=f"The paid side: {_PROVIDER_HELP}.")] = None,
     provider_model: Annotated[str, typer.Option(help="The provider's model, for a real API.")] = "gpt-mid",
     data: Annotated[str | None, typer.Option(help=f"Data class: {_DATA_HELP}.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,  # noqa: FBT002 -- typer's flags are booleans
+    force: Annotated[bool, typer.Option("--force", help="Write over an existing file.")] = False,
 ) -> None:
     """Write a commented configuration file after three questions (or from the options, asking nothing)."""
     if file.exists() and not force:
         raise ConfigError(f"{file} exists already.", fix="Name another file, or write over it with --force.")
-    in_house = in_house or typer.prompt(f"1/3  What serves in-house? {_IN_HOUSE_HELP}", default="clerk")
-    provider = provider or typer.prompt(f"2/3  What is the paid side? {_PROVIDER_HELP}", default="simulated")
-    data = data or typer.prompt(f"3/3  Data: {_DATA_HELP}", default="both")
+    in_house = in_house or _ask(f"1/3  What serves in-house? {_IN_HOUSE_HELP}", default="clerk")
+    provider = provider or _ask(f"2/3  What is the paid side? {_PROVIDER_HELP}", default="simulated")
+    data = data or _ask(f"3/3  Data: {_DATA_HELP}", default="both")
     if data not in {"own", "both"}:
         raise ConfigError(f"{data!r} is no answer to the third question.", fix="Answer `own` or `both`.")
     text = render_file(file.name, in_house, provider, provider_model, is_shared=data == "both")
@@ -90,6 +90,10 @@ def init(
         out.print("next: export PROVIDER_API_KEY=…")
     out.print(f"next: inhouse check {file}")
     out.print(f"next: inhouse up -c {file}")
+
+
+def _ask(question: str, *, default: str) -> str:
+    return str(typer.prompt(question, default=default))
 
 
 def render_file(name: str, in_house: str, provider: str, provider_model: str, *, is_shared: bool) -> str:

@@ -1,0 +1,54 @@
+"""Opens what a running (or stopped) installation left in its state folder, for commands that only look."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from inhouse.cli.config import Configuration, load_config
+from inhouse.cli.state import StateFolder
+from inhouse.domain import StateError
+from inhouse.store import Store, open_store
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="The configuration file of the installation.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+DEFAULT_FILE = Path("inhouse.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """A configuration, its state folder and its store."""
+
+    configuration: Configuration
+    state: StateFolder
+    store: Store
+
+
+@contextlib.contextmanager
+def open_installation(file: Path) -> Generator[Installation]:
+    """Open the installation of a file; environment variables that only running needs may be missing.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        StateError: `inhouse up` never ran with it, or the store cannot be opened.
+    """
+    configuration = load_config(file, _Environment(os.environ))
+    state = StateFolder(configuration.state_dir)
+    if not state.addresses.exists():
+        raise StateError(f"nothing was started from {file} yet.", fix=f"Start it: `inhouse up -c {file}`.")
+    with contextlib.closing(open_store(configuration.store_url)) as store:
+        yield Installation(configuration, state, store)
+
+
+class _Environment(dict[str, str]):
+    """The environment; a variable that is not set reads as a placeholder that passes for a key."""
+
+    def get(self, key: str, default: str | None = None) -> str | None:  # pyright: ignore[reportIncompatibleMethodOverride] -- one caller, one signature
+        """The variable's value, else a placeholder."""
+        return super().get(key) or default or f"not-set-{key}-".ljust(32, "-")
