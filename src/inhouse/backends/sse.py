@@ -1,0 +1,75 @@
+"""Cuts a byte stream of server-sent events at event borders. Looks into no event."""
+
+from __future__ import annotations
+
+MAX_EVENT_BYTES = 1_048_576
+"""An event that grows beyond this is refused: nobody sends one, and it would be held in memory."""
+
+
+class EventTooLongError(ValueError):
+    """An event is longer than MAX_EVENT_BYTES."""
+
+
+class EventCutter:
+    """Gives back whole events only; the start of an event that is not yet complete is held.
+
+    So a stream that breaks off never leaves half an event with the client. Borders are an empty line in LF or CRLF
+    form (what every OpenAI-compatible server sends).
+    """
+
+    __slots__ = ("_tail",)
+
+    def __init__(self) -> None:
+        self._tail = b""
+
+    @property
+    def tail(self) -> bytes:
+        """What is held: the start of an incomplete event, empty between events."""
+        return self._tail
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole events among what is held and `data`, byte for byte; empty where none is complete.
+
+        Raises:
+            EventTooLongError: the incomplete event is too long.
+        """
+        if self._tail:
+            data = self._tail + data
+            self._tail = b""
+        if data.endswith((b"\n\n", b"\n\r\n")):
+            return data
+        cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
+        if cut < 3:  # rfind found neither border: 1 and 2 are what -1 leaves
+            cut = 0
+        self._tail = data[cut:]
+        if len(self._tail) > MAX_EVENT_BYTES:
+            raise EventTooLongError(f"an event is longer than {MAX_EVENT_BYTES} bytes")
+        return data[:cut]
+
+
+def split_events(block: bytes) -> list[bytes]:
+    """The single events of a block of whole events, each with its border; joined they are the block."""
+    if b"\r" in block:
+        return _split_at_empty_lines(block)
+    return [part + b"\n\n" for part in block.split(b"\n\n")[:-1]]
+
+
+def read_data(event: bytes) -> bytes | None:
+    """The `data` of one event, its lines joined with a newline; None for a comment or an event without data."""
+    if event.startswith(b"data: ") and event.find(b"\n") >= len(event) - 2:
+        return event[6:].rstrip(b"\r\n")
+    lines = [line[5:].removeprefix(b" ") for line in event.splitlines() if line.startswith(b"data:")]
+    return b"\n".join(lines) if lines else None
+
+
+def _split_at_empty_lines(block: bytes) -> list[bytes]:
+    events: list[bytes] = []
+    lines: list[bytes] = []
+    for line in block.splitlines(keepends=True):
+        lines.append(line)
+        if not line.strip(b"\r\n"):
+            events.append(b"".join(lines))
+            lines = []
+    if lines:
+        events.append(b"".join(lines))
+    return events
