@@ -1,7 +1,6 @@
 """The desk database and the drafts of the SQL task over it. Targets are SQLite queries; scoring runs elsewhere."""
 
 import sqlite3
-from collections.abc import Callable
 
 from .draw import Draw
 from .ticket import Draft
@@ -42,52 +41,52 @@ def create_desk_database() -> sqlite3.Connection:
     return connection
 
 
-def draft_sql(draw: Draw, held_out: bool) -> Draft:
-    """A question about the desk's tickets; the target is one query. Both splits draw alike, so `held_out` is unused."""
-    words, conditions = _filters(draw)
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    question, query = draw.one_of(_FORMS)(words, where)
-    return Draft(f"{SQL_QUESTION}\n{question}", query)
+def draft_sql(draw: Draw) -> Draft:
+    """A question about the desk's tickets; the target is one SQLite query, to be scored by the rows it returns."""
+    words, where = _filters(draw)
+    question, query = draw.one_of(_FORMS)
+    return Draft(f"{SQL_QUESTION}\n{question.format(tickets=words)}", query.format(where=where))
 
 
-def _filters(draw: Draw) -> tuple[str, list[str]]:
-    before: list[str] = []
+# Question and query; {tickets} and {where} take the same filters in words and in SQL.
+_FORMS = (
+    ("How many {tickets} are there?", "SELECT COUNT(*) FROM tickets{where};"),
+    ("Count the {tickets}.", "SELECT COUNT(*) FROM tickets{where};"),
+    ("List the ids of {tickets}.", "SELECT id FROM tickets{where} ORDER BY id;"),
+    ("What is the average time of {tickets}?", "SELECT AVG(hours) FROM tickets{where};"),
+    ("What is the longest time of {tickets}?", "SELECT MAX(hours) FROM tickets{where};"),
+    ("What is the total time of {tickets}?", "SELECT SUM(hours) FROM tickets{where};"),
+    (
+        "Count the {tickets} per status.",
+        "SELECT status, COUNT(*) FROM tickets{where} GROUP BY status ORDER BY status;",
+    ),
+    (
+        "Which cities have {tickets}?",
+        "SELECT DISTINCT city FROM customers JOIN tickets ON customer_id=customers.id{where} ORDER BY city;",
+    ),
+)
+
+
+def _filters(draw: Draw) -> tuple[str, str]:
+    """One to four conditions, as the words of the question and as the WHERE clause."""
+    words: list[str] = []
     conditions: list[str] = []
     if draw.chance(0.5):
         status = draw.one_of(STATES)
-        before.append(status)
+        words.append(status)
         conditions.append(f"status='{status}'")
     if draw.chance(0.3):
         priority = draw.one_of(PRIORITIES)
-        before.append(f"{priority} priority")
+        words.append(f"{priority} priority")
         conditions.append(f"priority='{priority}'")
     if draw.chance(0.6):
         team = draw.one_of(TEAMS)
-        before.append(team)
+        words.append(team)
         conditions.append(f"team='{team}'")
-    words = " ".join([*before, "tickets"])
+    words.append("tickets")
     if draw.chance(0.4) or not conditions:
         limit = draw.between(5, 45)
         more = draw.chance(0.5)
-        words += f" {'over' if more else 'under'} {limit} hours"
+        words.append(f"{'over' if more else 'under'} {limit} hours")
         conditions.append(f"hours{'>' if more else '<'}{limit}")
-    return words, conditions
-
-
-_Form = Callable[[str, str], tuple[str, str]]
-_FORMS: tuple[_Form, ...] = (
-    lambda words, where: (f"How many {words} are there?", f"SELECT COUNT(*) FROM tickets{where};"),
-    lambda words, where: (f"Count the {words}.", f"SELECT COUNT(*) FROM tickets{where};"),
-    lambda words, where: (f"List the ids of {words}.", f"SELECT id FROM tickets{where} ORDER BY id;"),
-    lambda words, where: (f"What is the average time of {words}?", f"SELECT AVG(hours) FROM tickets{where};"),
-    lambda words, where: (f"What is the longest time of {words}?", f"SELECT MAX(hours) FROM tickets{where};"),
-    lambda words, where: (f"What is the total time of {words}?", f"SELECT SUM(hours) FROM tickets{where};"),
-    lambda words, where: (
-        f"Count the {words} per status.",
-        f"SELECT status, COUNT(*) FROM tickets{where} GROUP BY status ORDER BY status;",
-    ),
-    lambda words, where: (
-        f"Which cities have {words}?",
-        f"SELECT DISTINCT city FROM customers JOIN tickets ON customer_id=customers.id{where} ORDER BY city;",
-    ),
-)
+    return " ".join(words), " WHERE " + " AND ".join(conditions)

@@ -7,9 +7,49 @@ from typing import TypeVar
 _Item = TypeVar("_Item")
 
 FIRST_NAMES = (
-    "Anna Ben Carla David Elena Felix Grace Hugo Irene Jonas Karin Luis Maria Nils Olga Paul Rosa Simon Tina Victor"
-).split()
-_SYLLABLES = "ba lo mi ren tas vo kel dra qui zor fen pha nu gar sti wex hol jun bri cam".split()
+    "Anna",
+    "Ben",
+    "Carla",
+    "David",
+    "Elena",
+    "Felix",
+    "Grace",
+    "Hugo",
+    "Irene",
+    "Jonas",
+    "Karin",
+    "Luis",
+    "Maria",
+    "Nils",
+    "Olga",
+    "Paul",
+    "Rosa",
+    "Simon",
+    "Tina",
+    "Victor",
+)
+_SYLLABLES = (
+    "ba",
+    "lo",
+    "mi",
+    "ren",
+    "tas",
+    "vo",
+    "kel",
+    "dra",
+    "qui",
+    "zor",
+    "fen",
+    "pha",
+    "nu",
+    "gar",
+    "sti",
+    "wex",
+    "hol",
+    "jun",
+    "bri",
+    "cam",
+)
 _CONSONANTS = "bcdfghjklmnprstvwxz"
 _VOWELS = "aeiou"
 

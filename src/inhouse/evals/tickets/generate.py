@@ -7,11 +7,8 @@ from .classification import draft_sentiment, draft_topic
 from .desk_sql import draft_sql
 from .draw import Draw
 from .reasoning import draft_reasoning
-from .ticket import Draft, TaskType, Ticket
+from .ticket import Draft, Split, TaskType, Ticket
 from .writing import draft_echo, draft_extract, draft_summary
-
-TRAIN = "train"
-HELD_OUT = "heldout"
 
 WORKLOAD_MIX: Mapping[TaskType, float] = {
     TaskType.TOPIC: 0.16,
@@ -24,32 +21,33 @@ WORKLOAD_MIX: Mapping[TaskType, float] = {
 TRAINING_MIX: Mapping[TaskType, float] = {
     TaskType.TOPIC: 1.0,
     TaskType.SENTIMENT: 0.8,
-    TaskType.EXTRACT: 1.8,
+    TaskType.EXTRACT: 2.2,
     TaskType.SUMMARY: 1.3,
     TaskType.SQL: 1.5,
-    TaskType.REASONING: 0.7,
+    TaskType.REASONING: 1.0,
 }
 _HELD_OUT_BUCKETS = 51
 _MAX_MISSES = 10_000
 
-_DRAFTERS: Mapping[TaskType, Callable[[Draw, bool], Draft]] = {
+_DRAFTERS: Mapping[TaskType, Callable[[Draw, Split], Draft]] = {
     TaskType.TOPIC: draft_topic,
     TaskType.SENTIMENT: draft_sentiment,
     TaskType.EXTRACT: draft_extract,
     TaskType.SUMMARY: draft_summary,
-    TaskType.SQL: draft_sql,
-    TaskType.REASONING: draft_reasoning,
+    TaskType.SQL: lambda draw, _: draft_sql(draw),
+    TaskType.REASONING: lambda draw, _: draft_reasoning(draw),
 }
 
 
-def generate_tickets(task: TaskType, count: int, *, seed: int, split: str = HELD_OUT) -> list[Ticket]:
+def generate_tickets(task: TaskType, count: int, *, seed: int, split: str = Split.HELD_OUT) -> list[Ticket]:
     """`count` different tickets of one task; the same arguments give the same tickets everywhere.
 
     A prompt belongs to the split that a hash of its text names, so no held-out prompt of any seed is ever a
     training prompt. Raises ValueError for an unknown split, a negative count, or more tickets than the task has.
     """
-    if split not in (TRAIN, HELD_OUT):
-        raise ValueError(f"unknown split {split!r}: use {HELD_OUT!r} or {TRAIN!r}")
+    if split not in tuple(Split):
+        raise ValueError(f"unknown split {split!r}: use {' or '.join(map(repr, map(str, Split)))}")
+    side = Split(split)
     if count < 0:
         raise ValueError(f"count is {count}: ask for 0 or more tickets")
     draw = Draw(f"tickets/{task}/{split}/{seed}")
@@ -57,8 +55,8 @@ def generate_tickets(task: TaskType, count: int, *, seed: int, split: str = HELD
     seen: set[str] = set()
     misses = 0
     while len(tickets) < count:
-        draft = _DRAFTERS[task](draw, split == HELD_OUT)
-        if draft.prompt in seen or split_of(draft.prompt) != split:
+        draft = _DRAFTERS[task](draw, side)
+        if draft.prompt in seen or split_of(draft.prompt) is not side:
             misses += 1
             if misses > _MAX_MISSES:
                 raise ValueError(f"only {len(tickets)} different {task} tickets for seed {seed}: ask for fewer")
@@ -88,14 +86,18 @@ def training_stream(seed: int, echo_share: Callable[[], float]) -> Iterator[Draf
     draw = Draw(f"training/{seed}")
     tasks, weights = tuple(TRAINING_MIX), tuple(TRAINING_MIX.values())
     while True:
-        draft = draft_echo(draw) if draw.chance(echo_share()) else _DRAFTERS[draw.weighted(tasks, weights)](draw, False)
-        if split_of(draft.prompt) == TRAIN:
+        draft = (
+            draft_echo(draw)
+            if draw.chance(echo_share())
+            else _DRAFTERS[draw.weighted(tasks, weights)](draw, Split.TRAIN)
+        )
+        if split_of(draft.prompt) is Split.TRAIN:
             yield draft
 
 
-def split_of(prompt: str) -> str:
+def split_of(prompt: str) -> Split:
     """The split a prompt's text belongs to: a fifth of all prompts is held out."""
-    return HELD_OUT if hashlib.sha256(prompt.encode()).digest()[0] < _HELD_OUT_BUCKETS else TRAIN
+    return Split.HELD_OUT if hashlib.sha256(prompt.encode()).digest()[0] < _HELD_OUT_BUCKETS else Split.TRAIN
 
 
 def _shares(count: int, mix: Mapping[TaskType, float]) -> dict[TaskType, int]:

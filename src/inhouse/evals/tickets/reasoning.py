@@ -5,15 +5,16 @@ from .ticket import Draft
 
 REASONING_QUESTION = "What is the total of this order? Reply with the number only."
 
-_GOODS = "cable lamp mouse filter charger stand case battery hub pad".split()
-_THREE_SHARE = 0.35
+_GOODS = ("cable", "lamp", "mouse", "filter", "charger", "stand", "case", "battery", "hub", "pad")
+_THREE_SHARE = 0.2
+_SMALL_SHARE = 0.5
 
 
-def draft_reasoning(draw: Draw, held_out: bool) -> Draft:
-    """Two or three line items in whole euros; the target is their sum. Both splits draw alike, so `held_out` is unused."""
+def draft_reasoning(draw: Draw) -> Draft:
+    """Two or three line items in whole euros; the target is their sum."""
     count = 3 if draw.chance(_THREE_SHARE) else 2
     goods = draw.shuffled(_GOODS)[:count]
-    prices = [draw.between(2, 49) for _ in goods]
+    prices = [draw.between(2, 9) if draw.chance(_SMALL_SHARE) else draw.between(10, 39) for _ in goods]
     items = [f"a {name} for {price} EUR" for name, price in zip(goods, prices, strict=True)]
     listed = ", ".join(items[:-1]) + " and " + items[-1]
     text = draw.one_of(

@@ -15,6 +15,13 @@ class TaskType(StrEnum):
     REASONING = "reasoning"
 
 
+class Split(StrEnum):
+    """Which tickets: those that training may show, or those kept for measuring."""
+
+    TRAIN = "train"
+    HELD_OUT = "heldout"
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """One prompt with its right answer.

@@ -3,12 +3,27 @@
 import json
 
 from .draw import FIRST_NAMES, Draw, letter_name, syllable_name
-from .ticket import Draft
+from .ticket import Draft, Split
 
 EXTRACT_QUESTION = "Extract the invoice as JSON with id, vendor, total and currency."
 SUMMARY_QUESTION = "Summarize this ticket in one line."
 
-ITEMS = "laptop phone desk lamp router printer camera headset chair tablet monitor keyboard scanner speaker".split()
+ITEMS = (
+    "laptop",
+    "phone",
+    "desk",
+    "lamp",
+    "router",
+    "printer",
+    "camera",
+    "headset",
+    "chair",
+    "tablet",
+    "monitor",
+    "keyboard",
+    "scanner",
+    "speaker",
+)
 FAULTS = (
     "does not turn on",
     "arrived broken",
@@ -29,9 +44,9 @@ _HELD_OUT_LETTER_SHARE = 0.15
 _TRAINING_LETTER_SHARE = 0.35
 
 
-def draft_extract(draw: Draw, held_out: bool) -> Draft:
+def draft_extract(draw: Draw, split: Split) -> Draft:
     """A short invoice text; the target is one line of compact JSON with four string fields."""
-    vendor, slices = _name(draw, held_out, ())
+    vendor, slices = _name(draw, split, ())
     number = draw.between(1000, 9999)
     currency = draw.one_of(("EUR", "USD", "GBP"))
     total = f"{draw.between(5, 999)}.{draw.below(100):02d}"
@@ -48,9 +63,9 @@ def draft_extract(draw: Draw, held_out: bool) -> Draft:
     return Draft(f"{EXTRACT_QUESTION}\n{text}", json.dumps(fields, separators=(",", ":")), slices)
 
 
-def draft_summary(draw: Draw, held_out: bool) -> Draft:
+def draft_summary(draw: Draw, split: Split) -> Draft:
     """A complaint about an item; the target is "Name: item fault; wants wish"."""
-    name, slices = _name(draw, held_out, FIRST_NAMES)
+    name, slices = _name(draw, split, FIRST_NAMES)
     item, fault = draw.one_of(ITEMS), draw.one_of(FAULTS)
     wish = draw.one_of(tuple(WISHES))
     ask = draw.one_of(WISHES[wish])
@@ -67,15 +82,30 @@ def draft_summary(draw: Draw, held_out: bool) -> Draft:
 
 
 def draft_echo(draw: Draw) -> Draft:
-    """Training only: repeat a short line. It teaches the copying that both tasks above need."""
-    makers = (syllable_name(draw), letter_name(draw), str(draw.between(1, 99999)), draw.one_of(FIRST_NAMES))
-    words = [draw.one_of((*makers, draw.one_of(ITEMS), letter_name(draw))) for _ in range(draw.between(1, 5))]
+    """Training only: repeat a short line, or its one number. It teaches the copying that most tasks need.
+
+    Digits come up most: each is a token of its own, and copying them in order is what a small model learns last.
+    """
+    if draw.chance(0.3):
+        number = _number(draw)
+        words = draw.shuffled((number, *(_copied_name(draw) for _ in range(draw.between(1, 4)))))
+        return Draft(f"Repeat only the number.\n{' '.join(words)}", number)
+    words = [_number(draw) if draw.chance(0.5) else _copied_name(draw) for _ in range(draw.between(1, 4))]
     line = " ".join(words)
     return Draft(f"Repeat this line.\n{line}", line)
 
 
-def _name(draw: Draw, held_out: bool, common: list[str] | tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
-    if draw.chance(_HELD_OUT_LETTER_SHARE if held_out else _TRAINING_LETTER_SHARE):
+def _number(draw: Draw) -> str:
+    whole = draw.below(10 ** draw.between(1, 5))
+    return f"{whole % 1000}.{draw.below(100):02d}" if draw.chance(0.4) else str(whole)
+
+
+def _copied_name(draw: Draw) -> str:
+    return draw.one_of((letter_name(draw), letter_name(draw), syllable_name(draw), draw.one_of(FIRST_NAMES + ITEMS)))
+
+
+def _name(draw: Draw, split: Split, common: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    if draw.chance(_HELD_OUT_LETTER_SHARE if split is Split.HELD_OUT else _TRAINING_LETTER_SHARE):
         return letter_name(draw), ("letter-name",)
     if common and draw.chance(0.7):
         return draw.one_of(common), ()
