@@ -1,1 +1,25 @@
+"""Dated facts as package data, with schema, source and checked-on date. Looks up; never decides or fetches."""
 
+from inhouse.catalog.book import BOOK_FOLDER, PriceBook, load_price_book
+from inhouse.catalog.rows import (
+    ANY_MODEL,
+    DatedRow,
+    EngineRateRow,
+    MachineRow,
+    MachineTerms,
+    RateBasis,
+    TokenPriceRow,
+)
+
+__all__ = [
+    "ANY_MODEL",
+    "BOOK_FOLDER",
+    "DatedRow",
+    "EngineRateRow",
+    "MachineRow",
+    "MachineTerms",
+    "PriceBook",
+    "RateBasis",
+    "TokenPriceRow",
+    "load_price_book",
+]

@@ -1,0 +1,187 @@
+"""Usage → money, in Decimal: token rates, what one request cost, the vector for the hot path. Looks nothing up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from inhouse.catalog import EngineRateRow, TokenPriceRow
+from inhouse.domain import PriceVector, Usage
+
+_TOKENS_PER_MTOK = Decimal(1_000_000)
+_SECONDS_PER_HOUR = Decimal(3600)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPrice:
+    """What a token of each usage bucket costs, in US dollars per million, before any discount.
+
+    `price_id` is kept with every trace that is priced from it. `usd_per_request` is added to each request.
+    """
+
+    price_id: str
+    input_usd_per_mtok: Decimal
+    cache_read_usd_per_mtok: Decimal
+    cache_write_usd_per_mtok: Decimal
+    output_usd_per_mtok: Decimal
+    reasoning_usd_per_mtok: Decimal
+    usd_per_request: Decimal = Decimal(0)
+
+    def __post_init__(self) -> None:
+        amounts = [rate for _, rate in self.rates] + [self.usd_per_request]
+        if not all(amount.is_finite() and amount >= 0 for amount in amounts):
+            raise ValueError(f"{self.price_id}: a price is zero or more")
+
+    @property
+    def rates(self) -> tuple[tuple[str, Decimal], ...]:
+        """(usage bucket, US dollars per million tokens)."""
+        return (
+            ("input_uncached", self.input_usd_per_mtok),
+            ("cache_read", self.cache_read_usd_per_mtok),
+            ("cache_write", self.cache_write_usd_per_mtok),
+            ("output_visible", self.output_usd_per_mtok),
+            ("output_reasoning", self.reasoning_usd_per_mtok),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRate:
+    """How many seconds a machine is busy for one token, at the load at which it was measured.
+
+    With several requests at once these are the machine's seconds divided by all tokens made in them, not the time that
+    one client waits for a token.
+    """
+
+    seconds_per_input_token: Decimal
+    seconds_per_cached_token: Decimal
+    seconds_per_output_token: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CostBreakdown:
+    """What one request cost by usage bucket, in US dollars, discount taken off. Unpriced is a state, not zero."""
+
+    price_id: str | None
+    buckets_usd: tuple[tuple[str, Decimal], ...]
+    request_usd: Decimal | None
+
+    @property
+    def is_unpriced(self) -> bool:
+        """Whether usage or price is unknown; then there is no total."""
+        return self.request_usd is None
+
+    @property
+    def total_usd(self) -> Decimal | None:
+        """The sum; None where unpriced."""
+        if self.request_usd is None:
+            return None
+        return sum((amount for _, amount in self.buckets_usd), self.request_usd)
+
+
+UNPRICED = CostBreakdown(price_id=None, buckets_usd=(), request_usd=None)
+"""The cost of a request whose usage or price is unknown."""
+
+
+def make_token_price(
+    price_id: str,
+    *,
+    input_usd_per_mtok: Decimal,
+    output_usd_per_mtok: Decimal,
+    cache_read_usd_per_mtok: Decimal | None = None,
+    cache_write_usd_per_mtok: Decimal | None = None,
+) -> TokenPrice:
+    """A price from the rates that providers state: cached tokens cost the input rate where no other is given.
+
+    Reasoning tokens cost the output rate.
+
+    Raises:
+        ValueError: a rate is negative or no number.
+    """
+    return TokenPrice(
+        price_id=price_id,
+        input_usd_per_mtok=input_usd_per_mtok,
+        cache_read_usd_per_mtok=_or_else(cache_read_usd_per_mtok, input_usd_per_mtok),
+        cache_write_usd_per_mtok=_or_else(cache_write_usd_per_mtok, input_usd_per_mtok),
+        output_usd_per_mtok=output_usd_per_mtok,
+        reasoning_usd_per_mtok=output_usd_per_mtok,
+    )
+
+
+def read_token_price(row: TokenPriceRow) -> TokenPrice:
+    """The price in a row of the price book."""
+    return make_token_price(
+        row.price_id,
+        input_usd_per_mtok=row.input_usd_per_mtok,
+        output_usd_per_mtok=row.output_usd_per_mtok,
+        cache_read_usd_per_mtok=row.cache_read_usd_per_mtok,
+        cache_write_usd_per_mtok=row.cache_write_usd_per_mtok,
+    )
+
+
+def read_engine_rate(row: EngineRateRow) -> EngineRate:
+    """The rate in a row of the price book."""
+    return EngineRate(
+        seconds_per_input_token=row.seconds_per_input_token,
+        seconds_per_cached_token=row.seconds_per_cached_token,
+        seconds_per_output_token=row.seconds_per_output_token,
+    )
+
+
+def self_host_price(machine_usd_per_hour: Decimal, rate: EngineRate, *, price_id: str) -> TokenPrice:
+    """The usage-based price of tokens on one's own machine: dollars per second times seconds per token.
+
+    It is the busy share only: what the machine costs while it stands idle is in no request's cost, so this price must
+    not be compared with a provider's. Tokens written to the prefix cache cost what other input costs.
+
+    Raises:
+        ValueError: the machine's price or a rate is negative or no number.
+    """
+    usd_per_second = machine_usd_per_hour / _SECONDS_PER_HOUR
+    return make_token_price(
+        price_id,
+        input_usd_per_mtok=usd_per_second * rate.seconds_per_input_token * _TOKENS_PER_MTOK,
+        output_usd_per_mtok=usd_per_second * rate.seconds_per_output_token * _TOKENS_PER_MTOK,
+        cache_read_usd_per_mtok=usd_per_second * rate.seconds_per_cached_token * _TOKENS_PER_MTOK,
+    )
+
+
+def price_usage(usage: Usage | None, price: TokenPrice | None, *, discount: Decimal = Decimal(0)) -> CostBreakdown:
+    """What one request cost.
+
+    Args:
+        usage: its tokens; None where the endpoint reported none.
+        price: the endpoint's price; None where there is none.
+        discount: contract discount as a share of the list price, 0 up to but not including 1.
+
+    Returns:
+        The breakdown, or `UNPRICED` where usage or price is None.
+
+    Raises:
+        ValueError: the discount is out of range.
+    """
+    factor = _discount_factor(discount)
+    if usage is None or price is None:
+        return UNPRICED
+    buckets = tuple((bucket, getattr(usage, bucket) * rate * factor / _TOKENS_PER_MTOK) for bucket, rate in price.rates)
+    return CostBreakdown(price_id=price.price_id, buckets_usd=buckets, request_usd=price.usd_per_request * factor)
+
+
+def compile_price_vector(price: TokenPrice, *, discount: Decimal = Decimal(0)) -> PriceVector:
+    """US dollars per token as floats for the hot path; agrees with `price_usage` to 1e-12 relative.
+
+    Raises:
+        ValueError: the discount is out of range.
+    """
+    factor = _discount_factor(discount)
+    per_token = {bucket: float(rate * factor / _TOKENS_PER_MTOK) for bucket, rate in price.rates}
+    return PriceVector(price_id=price.price_id, **per_token, per_request=float(price.usd_per_request * factor))
+
+
+def _discount_factor(discount: Decimal) -> Decimal:
+    if not (discount.is_finite() and 0 <= discount < 1):
+        raise ValueError(f"a discount is a share of 0 or more and less than 1, got {discount}")
+    return 1 - discount
+
+
+def _or_else(value: Decimal | None, default: Decimal) -> Decimal:
+    return default if value is None else value
