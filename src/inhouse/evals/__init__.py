@@ -24,7 +24,7 @@ from inhouse.evals.recorder import Progress, ProgressCallback
 from inhouse.evals.runner import EvalPlan, EvalRun, read_run, rescore, resume_run, run_suite
 from inhouse.evals.scorers import SCORERS, ScorerError, make_scorer
 from inhouse.evals.scoring import Score, Scorer
-from inhouse.evals.suite import Message, Sample, Sampling, ScorerSpec, Suite
+from inhouse.evals.suite import Message, Sample, Sampling, ScorerSpec, Suite, take_per_task
 from inhouse.evals.summary import (
     CostSummary,
     LatencySummary,
@@ -99,6 +99,7 @@ __all__ = [
     "smallest_detectable_loss",
     "summarize_run",
     "t_interval",
+    "take_per_task",
     "to_jsonable",
     "wilson_interval",
 ]
