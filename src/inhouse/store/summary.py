@@ -19,9 +19,11 @@ _GROUP = ("route", "task", "variant", "endpoint_id", "is_simulated")
 _MEASURED = ("status", "cost_usd", "ttft_ms", "tpot_ms", "e2e_ms", *USAGE_BUCKETS)
 
 
-def summarize_rows(connection: sa.Connection, since: float, *, is_eval: bool) -> TraceSummary:
+def summarize_rows(connection: sa.Connection, since: float, *, is_eval: bool, by_task: bool) -> TraceSummary:
     """Sum up the traces that began at Unix second `since` or later."""
-    query = sa.select(*(TRACES.c[name] for name in (*_GROUP, *_MEASURED))).where(
+    task = TRACES.c.task if by_task else sa.null().label("task")
+    group = (task if name == "task" else TRACES.c[name] for name in _GROUP)
+    query = sa.select(*group, *(TRACES.c[name] for name in _MEASURED)).where(
         TRACES.c.started_at >= since, TRACES.c.is_eval == is_eval
     )
     groups: dict[tuple[Any, ...], _Group] = {}
