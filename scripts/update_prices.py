@@ -75,10 +75,13 @@ def _read_prices(prices: Any, checked_on: date) -> list[tuple[date, Any]]:
     if not isinstance(prices, list):
         return [(checked_on, prices)]
     conditional = cast("list[Any]", prices)
-    dated = [(getattr(item.constraint, "start_date", None), item.prices) for item in conditional]
-    begun = [item for item in dated if item[0] is None or item[0] <= checked_on]
+    dated: list[tuple[date, Any]] = [
+        (getattr(item.constraint, "start_date", None) or date.min, item.prices) for item in conditional
+    ]
+    begun = [item for item in dated if item[0] <= checked_on]
     first, price = begun[-1]
-    return [(first or checked_on, price), *(item for item in dated if item[0] is not None and item[0] > checked_on)]
+    in_force = (checked_on if first == date.min else first, price)
+    return [in_force, *(item for item in dated if item[0] > checked_on)]
 
 
 def _make_row(
