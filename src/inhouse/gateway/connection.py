@@ -1,0 +1,387 @@
+"""One client connection as an asyncio protocol: reads requests, one at a time, and writes replies. Decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol, cast
+
+from inhouse.backends import NEVER, Deadline
+from inhouse.domain import ErrorCode, RequestError
+from inhouse.gateway.chunked import ChunkedDecoder, too_large
+from inhouse.gateway.head import RequestHead, read_head, refuse
+from inhouse.gateway.replies import JSON_HEADER, refusal_body, status_line
+from inhouse.gateway.settings import LimitSettings
+
+LINGER_S = 2.0
+"""How long a refused client's remaining bytes are read and dropped, so that the refusal reaches it before a reset."""
+_MAX_LINGER_BYTES = 256 * 1024 * 1024
+_MAX_PIPELINED_BYTES = 65_536
+_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+_CLOSE = b"connection: close\r\n"
+
+
+@dataclass(slots=True)
+class Request:
+    """One whole request. `arrived_at` is `time.perf_counter()` at its last byte."""
+
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    body: bytes
+    arrived_at: float
+
+
+class Flow(Protocol):
+    """Something whose reading stops while the client reads slowly."""
+
+    def pause_reading(self) -> None:
+        """Stop."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Go on."""
+        ...
+
+
+class Host(Protocol):
+    """What a connection needs of the server that accepted it."""
+
+    limits: LimitSettings
+    is_draining: bool
+
+    def admit(self, connection: ClientConnection) -> bool:
+        """Count the connection; False where there are too many."""
+        ...
+
+    def forget(self, connection: ClientConnection) -> None:
+        """The connection is gone."""
+        ...
+
+    def start(self, serving: Coroutine[None, None, None], connection: ClientConnection) -> asyncio.Task[None]:
+        """Run a request's handler in the server's task set."""
+        ...
+
+    def serve(self, request: Request, connection: ClientConnection) -> Coroutine[None, None, None]:
+        """The handler of one request."""
+        ...
+
+    def note_refusal(self, error: RequestError, path: str) -> None:
+        """Count and log a refusal."""
+        ...
+
+
+class _State(Enum):
+    HEAD = auto()
+    BODY = auto()
+    BUSY = auto()
+    LINGER = auto()
+    GONE = auto()
+
+
+class ClientConnection(asyncio.Protocol):
+    """Reads a request, hands it to the host, takes its reply, reads the next.
+
+    An end of file while a request runs means that the client left: its handler is cancelled at once.
+    """
+
+    def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
+        self._host = host
+        self._limits = host.limits
+        self._loop = loop
+        self._deadline = Deadline(loop, self._expire)
+        self._transport: asyncio.Transport | None = None
+        self._state = _State.HEAD
+        self._buffer = b""
+        self._head: RequestHead | None = None
+        self._decoder: ChunkedDecoder | None = None
+        self._parts: list[bytes] = []
+        self._num_missing = 0
+        self._num_lingered = 0
+        self._task: asyncio.Task[None] | None = None
+        self._flow: Flow | None = None
+        self._is_reading_paused = False
+        self._is_writing_paused = False
+        self._is_head_timed = False
+        self._has_begun = False
+        self._is_framed = True
+
+    # What handlers use.
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the client has left."""
+        return self._state is _State.GONE
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request is being read or served."""
+        return self._state is _State.BUSY or self._head is not None or bool(self._buffer)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a byte of the current reply has been written: the commit point."""
+        return self._has_begun
+
+    def reply(self, status: int, headers: bytes, body: bytes) -> None:
+        """Write a whole reply. `headers` are whole header lines; content-length and connection are added."""
+        transport = self._transport
+        if transport is None or self._state is not _State.BUSY:
+            return
+        self._has_begun = True
+        closes = self._must_close()
+        is_bodyless = self._head is not None and self._head.method == "HEAD"
+        transport.write(
+            b"%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (status_line(status), headers, len(body), _CLOSE if closes else b"", b"" if is_bodyless else body)
+        )
+        self._finish(closes=closes)
+
+    def begin_stream(self, headers: bytes, flow: Flow) -> None:
+        """Write the head of a streamed 200; from now on `flow` stops while the client reads slowly."""
+        transport = self._transport
+        if transport is None:
+            return
+        self._has_begun = True
+        self._is_framed = self._head is None or not self._head.is_http_10
+        framing = b"transfer-encoding: chunked\r\n" if self._is_framed else b""
+        closing = _CLOSE if self._must_close() else b""
+        transport.write(b"%b%b%b%b\r\n" % (status_line(200), headers, framing, closing))
+        self._flow = flow
+        if self._is_writing_paused:
+            flow.pause_reading()
+
+    def write_part(self, data: bytes) -> None:
+        """Write a part of a stream."""
+        if data and self._transport is not None and not self._transport.is_closing():
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_framed else data)
+
+    def end_stream(self) -> None:
+        """End a stream's body."""
+        transport = self._transport
+        self._flow = None
+        if transport is None or self._state is not _State.BUSY:
+            return
+        if self._is_framed:
+            transport.write(b"0\r\n\r\n")
+        self._finish(closes=self._must_close())
+
+    def refuse(self, error: RequestError, headers: bytes = b"", *, closes: bool = False) -> None:
+        """Answer with an error; with `closes`, what the client still sends is dropped for a while, then closed."""
+        if self._transport is None or self._state is _State.GONE:
+            return
+        body = refusal_body(error)
+        if not closes:
+            self.reply(error.status, JSON_HEADER + headers, body)
+            return
+        self._has_begun = True
+        is_bodyless = self._head is not None and self._head.method == "HEAD"
+        self._transport.write(
+            b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
+            % (status_line(error.status), JSON_HEADER, headers, len(body), _CLOSE, b"" if is_bodyless else body)
+        )
+        self._linger()
+
+    def abort(self) -> None:
+        """Close at once, dropping what is not yet written."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def cancel(self) -> None:
+        """Cancel the request under way, if there is one, else close."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+        elif self._transport is not None:
+            self._transport.close()
+
+    def close_if_idle(self) -> None:
+        """Close a kept-alive connection on which nothing is under way."""
+        if not self.is_busy and self._state is _State.HEAD and self._transport is not None:
+            self._transport.close()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport, or refuse where there are too many connections."""
+        self._transport = cast("asyncio.Transport", transport)
+        if self._host.admit(self):
+            self._deadline.set(self._loop.time() + self._limits.idle_timeout_s)
+            return
+        error = RequestError(503, ErrorCode.OVERLOADED, "The gateway has too many open connections. Try again later.")
+        self._host.note_refusal(error, "")
+        self.refuse(error, b"retry-after: 1\r\n", closes=True)
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes according to what is awaited."""
+        state = self._state
+        if state is _State.HEAD or state is _State.BODY:
+            self._buffer = self._buffer + data if self._buffer else data
+            self._advance()
+        elif state is _State.BUSY:
+            self._buffer += data
+            if len(self._buffer) > _MAX_PIPELINED_BYTES and self._transport is not None:
+                self._is_reading_paused = True
+                self._transport.pause_reading()
+        elif state is _State.LINGER:
+            self._num_lingered += len(data)
+            if self._num_lingered > _MAX_LINGER_BYTES:
+                self.abort()
+
+    def eof_received(self) -> bool:
+        """The client left: end a request under way at once; an answered one may still be flushed."""
+        if self._state is _State.BUSY:
+            self._leave()
+            self.abort()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio names it
+        """The connection is gone."""
+        self._leave()
+        self._transport = None
+        self._deadline.cancel()
+        self._host.forget(self)
+
+    def pause_writing(self) -> None:
+        """The client reads slowly: stop what feeds it."""
+        self._is_writing_paused = True
+        if self._flow is not None:
+            self._flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        """The client has caught up."""
+        self._is_writing_paused = False
+        if self._flow is not None:
+            self._flow.resume_reading()
+
+    # Reading.
+
+    def _advance(self) -> None:
+        """Read as far as the buffer goes; a whole request is handed to the host."""
+        try:
+            if self._state is _State.HEAD and not self._read_head():
+                return
+            if self._read_body():
+                self._dispatch()
+        except RequestError as error:
+            self._refuse_reading(error)
+
+    def _read_head(self) -> bool:
+        buffer = self._buffer
+        if buffer.startswith(b"\r\n"):
+            buffer = self._buffer = buffer[2:]  # one empty line before a request is ignored (RFC 9112 §2.2)
+        end = buffer.find(b"\r\n\r\n") + 4
+        if (len(buffer) if end < 4 else end) > self._limits.max_header_bytes:
+            message = f"The request headers are larger than {self._limits.max_header_bytes} bytes."
+            raise RequestError(431, ErrorCode.HEADERS_TOO_LARGE, message)
+        if end < 4:
+            self._await_head(buffer)
+            return False
+        head = read_head(buffer[:end])
+        self._buffer = buffer[end:]
+        self._head = head
+        self._is_head_timed = False
+        self._state = _State.BODY
+        if head.content_length is None:
+            self._decoder = ChunkedDecoder(self._limits.max_body_bytes)
+        else:
+            self._num_missing = head.content_length
+            if head.content_length > self._limits.max_body_bytes:
+                raise too_large(self._limits.max_body_bytes)
+        if self._decoder is not None or len(self._buffer) < self._num_missing:
+            self._deadline.set(self._loop.time() + self._limits.body_timeout_s)
+            if head.expects_continue and self._transport is not None:
+                self._transport.write(_CONTINUE)
+        return True
+
+    def _await_head(self, buffer: bytes) -> None:
+        """Refuse what can become no request, and start the header time with the request's first byte."""
+        if not buffer:
+            return
+        if not buffer[:1].isalpha() or buffer.count(b"\n") != buffer.count(b"\r\n"):
+            raise refuse("this is no HTTP/1.1 request")
+        if not self._is_head_timed:
+            self._is_head_timed = True
+            self._deadline.set(self._loop.time() + self._limits.header_timeout_s)
+
+    def _read_body(self) -> bool:
+        buffer, self._buffer = self._buffer, b""
+        if self._decoder is not None:
+            self._buffer = self._decoder.feed(buffer)
+            return self._decoder.is_complete
+        if len(buffer) > self._num_missing:
+            buffer, self._buffer = buffer[: self._num_missing], buffer[self._num_missing :]
+        self._parts.append(buffer)
+        self._num_missing -= len(buffer)
+        return self._num_missing == 0
+
+    def _dispatch(self) -> None:
+        head, decoder = self._head, self._decoder
+        if head is None:
+            raise AssertionError("a request is dispatched only after its head")
+        parts, self._parts, self._decoder = self._parts, [], None
+        body = decoder.take_body() if decoder is not None else parts[0] if len(parts) == 1 else b"".join(parts)
+        self._state = _State.BUSY
+        self._has_begun = False
+        self._deadline.set(NEVER)
+        request = Request(head.method, head.path, head.headers, body, time.perf_counter())
+        self._task = self._host.start(self._host.serve(request, self), self)
+
+    def _refuse_reading(self, error: RequestError) -> None:
+        self._host.note_refusal(error, "" if self._head is None else self._head.path)
+        self.refuse(error, closes=True)
+
+    # Ending.
+
+    def _must_close(self) -> bool:
+        return self._host.is_draining or self._head is None or not self._head.keeps_alive
+
+    def _finish(self, *, closes: bool) -> None:
+        """The reply is written: close, or read the next request."""
+        self._task = None
+        self._head = None
+        self._flow = None
+        if self._transport is None:
+            return
+        if closes:
+            self._linger()
+            return
+        self._state = _State.HEAD
+        self._deadline.set(self._loop.time() + self._limits.idle_timeout_s)
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            self._transport.resume_reading()
+        if self._buffer:
+            self._advance()
+
+    def _linger(self) -> None:
+        """Say that no more is written, and read the rest for a while, so that the reply is not lost to a reset."""
+        self._state = _State.LINGER
+        self._buffer = b""
+        self._parts = []
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if self._is_reading_paused:
+            self._is_reading_paused = False
+            transport.resume_reading()
+        transport.write_eof()
+        self._deadline.set(self._loop.time() + LINGER_S)
+
+    def _leave(self) -> None:
+        self._state = _State.GONE
+        task, self._task = self._task, None
+        if task is not None and not task.done():
+            task.cancel()
+
+    def _expire(self) -> None:
+        if self._transport is None:
+            return
+        if self._state is _State.BODY or (self._state is _State.HEAD and self._buffer):
+            what = "body" if self._state is _State.BODY else "headers"
+            message = f"The request's {what} did not arrive in time."
+            self._refuse_reading(RequestError(408, ErrorCode.REQUEST_TIMEOUT, message))
+        else:
+            self._transport.abort()

@@ -1,0 +1,116 @@
+"""Meters a stream of chat chunks while it passes: first content, count, finish, usage, errors. Writes nowhere."""
+
+from __future__ import annotations
+
+from inhouse.backends import WireReply, WireUsage, read_data, read_reply, split_events
+
+_DONE = b"[DONE]"
+
+
+class StreamMeter:
+    """Looks at whole events and gives back what the client may see of them.
+
+    That is everything, byte for byte, except the usage chunk that the gateway asked for and the client did not.
+
+    A plain content chunk is recognised by its bytes and not decoded; in JSON text, quoted names cannot stand inside a
+    string, where their quotes would be escaped.
+
+    Args:
+        withholds_usage: take the chunk out that brings usage and no choice.
+    """
+
+    __slots__ = (
+        "_withholds_usage",
+        "error_event",
+        "fingerprint",
+        "finish_reason",
+        "first_content_at",
+        "has_data",
+        "is_done",
+        "last_content_at",
+        "model",
+        "num_chunks",
+        "usage",
+    )
+
+    def __init__(self, *, withholds_usage: bool) -> None:
+        self._withholds_usage = withholds_usage
+        self.has_data = False
+        self.is_done = False
+        self.num_chunks = 0
+        self.first_content_at: float | None = None
+        self.last_content_at: float | None = None
+        self.finish_reason: str | None = None
+        self.model: str | None = None
+        self.fingerprint: str | None = None
+        self.usage: WireUsage | None = None
+        self.error_event: bytes | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream said that it is finished."""
+        return self.is_done or self.finish_reason is not None
+
+    def feed(self, block: bytes, now: float) -> tuple[bytes, bool]:
+        """Meter whole events that came at `now` (seconds, any clock).
+
+        Returns:
+            What passes on, and whether there was more than comments.
+        """
+        if block.find(b"\n\n") == len(block) - 2:
+            return self._take(block, now)
+        passed: list[bytes] = []
+        has_progress = False
+        for event in split_events(block):
+            part, is_progress = self._take(event, now)
+            passed.append(part)
+            has_progress = has_progress or is_progress
+        return b"".join(passed), has_progress
+
+    def _take(self, event: bytes, now: float) -> tuple[bytes, bool]:
+        if self.first_content_at is not None and _is_plain(event):
+            self.num_chunks += 1
+            self.last_content_at = now
+            return event, True
+        data = read_data(event)
+        if data is None:
+            return event, False
+        self.has_data = True
+        if data == _DONE:
+            self.is_done = True
+            return event, True
+        chunk = read_reply(data)
+        if chunk is None:
+            return event, True
+        self._note(chunk, data, now)
+        is_withheld = self._withholds_usage and chunk.is_usage_only and not chunk.is_error
+        return (b"" if is_withheld else event), True
+
+    def _note(self, chunk: WireReply, data: bytes, now: float) -> None:
+        if chunk.is_error:
+            self.error_event = data
+        if self.model is None:
+            self.model = chunk.model
+            self.fingerprint = chunk.system_fingerprint
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        for choice in chunk.choices or ():
+            if choice.finish_reason is not None:
+                self.finish_reason = choice.finish_reason
+        if chunk.has_content:
+            self.num_chunks += 1
+            self.last_content_at = now
+            if self.first_content_at is None:
+                self.first_content_at = now
+
+
+def _is_plain(event: bytes) -> bool:
+    """One chunk that neither finishes, nor reports usage or an error."""
+    return (
+        event.startswith(b"data: {")
+        and (b'"finish_reason":null' in event or b'"finish_reason": null' in event)
+        and b'"finish_reason":"' not in event
+        and b'"usage":{' not in event
+        and b'"usage": {' not in event
+        and b'"error"' not in event
+    )

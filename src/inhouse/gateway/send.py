@@ -1,0 +1,157 @@
+"""Tries candidates and their replicas in order until one's reply can be committed. Writes nothing to the client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from inhouse.backends import HttpClient
+from inhouse.domain import Attempt, Candidate, Endpoint, EndpointError, ErrorCode, Replica
+from inhouse.gateway.call import ChatCall
+from inhouse.gateway.exchange import ChatExchange
+from inhouse.gateway.record import TraceDraft
+from inhouse.gateway.settings import TimeoutSettings
+from inhouse.gateway.view import ServingView
+from inhouse.routing import pick_replica
+
+AVOID_S = 5.0
+"""A replica that could not be reached is tried last for this long, so that a dead one is not everybody's first try."""
+_AVOIDED = 1_000_000
+_FORWARDED = (b"content-type", b"accept", b"x-request-id", b"traceparent", b"tracestate")
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A reply that can be committed, and who gave it."""
+
+    exchange: ChatExchange
+    candidate: Candidate
+    endpoint: Endpoint
+    replica: Replica
+
+
+class Sender:
+    """Sends requests upstream and counts what is in flight.
+
+    Args:
+        client: the HTTP client.
+        timeouts: deadlines of one request.
+    """
+
+    def __init__(self, client: HttpClient, timeouts: TimeoutSettings) -> None:
+        self._client = client
+        self._timeouts = timeouts
+        self._in_flight: Counter[str] = Counter()
+        self._avoided_until: dict[str, float] = {}
+        self._num_sent = 0
+
+    @property
+    def in_flight(self) -> dict[str, int]:
+        """Requests under way by replica, those at zero left out."""
+        return {replica_id: num for replica_id, num in self._in_flight.items() if num}
+
+    async def send(
+        self, call: ChatCall, candidates: tuple[Candidate, ...], view: ServingView, draft: TraceDraft
+    ) -> Sent:
+        """The first reply that can be committed. Its replica stays counted until `release`.
+
+        Raises:
+            EndpointError: the last attempt's failure, when nothing is left to try.
+            StateError: the open record could not be written; nothing was sent.
+        """
+        loop = asyncio.get_running_loop()
+        total_at = loop.time() + self._timeouts.total_s
+        failure: EndpointError | None = None
+        for candidate, endpoint, replica in self._list_tries(candidates, view):
+            draft.begin_attempt(candidate, endpoint, replica)
+            exchange = ChatExchange(
+                loop,
+                self._timeouts,
+                total_at,
+                withholds_usage=call.chat.is_stream and not call.chat.asks_usage,
+            )
+            try:
+                with self._attempt(draft, endpoint, replica, exchange):
+                    address = view.address(endpoint, replica)
+                    payload = build_payload(address.head, call, endpoint.model)
+                    await self._client.perform(address.target, payload, exchange, self._timeouts.connect_s)
+            except EndpointError as error:
+                failure = error
+                if not error.is_retryable or loop.time() >= total_at:
+                    break
+            else:
+                return Sent(exchange, candidate, endpoint, replica)
+        if failure is None:
+            raise EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "no replica is ready")
+        raise failure
+
+    def release(self, replica: Replica) -> None:
+        """The reply of a replica has ended."""
+        self._in_flight[replica.replica_id] -= 1
+
+    def _list_tries(
+        self, candidates: tuple[Candidate, ...], view: ServingView
+    ) -> Iterator[tuple[Candidate, Endpoint, Replica]]:
+        """Every ready replica of each candidate once, picked when its turn comes."""
+        tried: set[str] = set()
+        for candidate in candidates:
+            endpoint = view.snapshot.endpoints[candidate.endpoint_id]
+            while True:
+                self._num_sent += 1
+                replica = pick_replica(endpoint.replicas, self._weigh_loads(), tried, tie=self._num_sent)
+                if replica is None:
+                    break
+                tried.add(replica.replica_id)
+                yield candidate, endpoint, replica
+
+    def _weigh_loads(self) -> Counter[str]:
+        if not self._avoided_until:
+            return self._in_flight
+        now = time.monotonic()
+        self._avoided_until = {replica_id: at for replica_id, at in self._avoided_until.items() if at > now}
+        return self._in_flight + Counter(dict.fromkeys(self._avoided_until, _AVOIDED))
+
+    @contextmanager
+    def _attempt(
+        self, draft: TraceDraft, endpoint: Endpoint, replica: Replica, exchange: ChatExchange
+    ) -> Generator[None]:
+        """Count and note one attempt; one that fails or is cancelled gives its connection up."""
+        began_at = time.perf_counter()
+        code: ErrorCode | None = None
+        status: int | None = None
+        self._in_flight[replica.replica_id] += 1
+        is_started = False
+        try:
+            yield
+            is_started = True
+            status = exchange.status
+        except EndpointError as error:
+            code, status = error.code, error.status
+            if status is None:
+                self._avoided_until[replica.replica_id] = time.monotonic() + AVOID_S
+            raise
+        finally:
+            if not is_started:
+                exchange.abandon()
+                self.release(replica)
+            draft.attempts.append(
+                Attempt(
+                    endpoint_id=endpoint.endpoint_id,
+                    replica_id=replica.replica_id,
+                    duration_ms=round((time.perf_counter() - began_at) * 1000.0, 3),
+                    code=None if code is None else code.value,
+                    status=status or None,
+                )
+            )
+
+
+def build_payload(head: bytes, call: ChatCall, model: str) -> bytes:
+    """The upstream request: the address's head, the allowed headers, the edited body."""
+    body = call.chat.edit(model)
+    headers = call.request.headers
+    lines = [b"%b: %b\r\n" % (name, headers[name]) for name in _FORWARDED if name in headers]
+    return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, b"".join(lines), len(body), body)
