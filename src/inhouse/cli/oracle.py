@@ -21,7 +21,7 @@ def build_oracle() -> Callable[[str], SimulatedAnswer | None]:
     """
     known: dict[str, tuple[str, str]] = {}
     for sample in load_suite(BUILTIN_SUITE).samples:
-        known[sample.prompt_text] = (sample.task, str(sample.target))
+        known[sample.prompt] = (sample.task, str(sample.target))
     for ticket in demo_workload():
         known[ticket.prompt] = (ticket.task, ticket.target)
     targets: dict[str, list[str]] = {}
