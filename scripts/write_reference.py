@@ -17,7 +17,7 @@ from inhouse.cli.app import app
 from inhouse.cli.config import InhouseFile
 from inhouse.cli.terminal import ExitCode
 from inhouse.domain import ERROR_HELP, ErrorCode
-from inhouse.telemetry import METRICS
+from inhouse.telemetry import METRIC_NAMES
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Written by `make docs` from the code; a test fails when the two differ. -->\n\n"
@@ -186,7 +186,7 @@ def render_command(path: str, command: click.Command) -> str:
 def render_metrics() -> str:
     """Every Prometheus metric of the host agent."""
     parts = [NOTE, METRICS_INTRODUCTION]
-    for metric in METRICS:
+    for metric in METRIC_NAMES.values():
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "none"
         facts = f"Type: {metric.kind}. Unit: {metric.unit}. Labels: {labels}."
         parts.append(f"\n### `{metric.name}`\n\n{metric.help} {facts}\n")

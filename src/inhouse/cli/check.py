@@ -13,7 +13,6 @@ from rich.text import Text
 from inhouse.catalog import load_price_book
 from inhouse.cli.config import ConfigFileError, Configuration, load_config
 from inhouse.cli.terminal import err, out, print_json
-from inhouse.cli.yamlfile import parse_path
 from inhouse.control import check_references
 from inhouse.domain import ConfigError
 from inhouse.serving import validate_deployment
@@ -60,7 +59,7 @@ def check_configuration(configuration: Configuration) -> list[str]:
     errors: list[ConfigError] = []
     warnings: list[str] = []
     for finding in findings:
-        location = configuration.locate(parse_path(finding.path))
+        location = configuration.locate(finding.keys)
         if finding.is_warning:
             warnings.append(f"{location}: {finding.problem} {finding.fix}")
         else:

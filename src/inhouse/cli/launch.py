@@ -14,6 +14,7 @@ from inhouse.cli.starts import AgentStart, ControlStart, GatewayStart, ProviderS
 from inhouse.cli.state import Addresses, StateFolder
 from inhouse.cli.supervisor import ChildSpec
 from inhouse.domain import ApiKey, ConfigError, StateError
+from inhouse.serving import resolve_deployment
 
 EVAL_KEY_ID = "eval"
 
@@ -59,7 +60,7 @@ def build_children(configuration: Configuration, state: StateFolder, addresses: 
         store_url=configuration.store_url,
         host_id=socket.gethostname(),
         metrics_port=addresses.metrics_port,
-        deployments=_dump(configuration.settings.deployments),
+        deployments=_dump_deployments(configuration),
     )
     children.append(ChildSpec("agent", "inhouse.cli.agent_process", msgspec.json.encode(agent), stop_timeout_s=15.0))
     children.extend(_gateway_specs(configuration, state, addresses))
@@ -95,7 +96,7 @@ def _control_start(configuration: Configuration, state: StateFolder, addresses: 
         store_url=configuration.store_url,
         admin=settings.admin.model_copy(update={"port": addresses.admin_port}).model_dump(mode="json"),
         routes=_dump(settings.routes),
-        deployments=_dump(settings.deployments),
+        deployments=_dump_deployments(configuration),
         providers=_dump(settings.providers),
         data_classes={name: data_class.processors for name, data_class in settings.data_classes.items()},
         keys=build_keys(configuration, state),
@@ -135,6 +136,16 @@ def _provider_starts(configuration: Configuration, addresses: Addresses) -> list
                 )
             )
     return starts
+
+
+def _dump_deployments(configuration: Configuration) -> dict[str, Any]:
+    """Deployments with absolute paths: the file's relative ones count from the file, not from a process's folder."""
+    return _dump(
+        {
+            name: resolve_deployment(deployment, configuration.folder)
+            for name, deployment in configuration.settings.deployments.items()
+        }
+    )
 
 
 def _dump(settings: Mapping[str, Any]) -> dict[str, Any]:

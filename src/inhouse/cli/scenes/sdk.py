@@ -27,7 +27,7 @@ async def show_sdk(stage: Stage) -> None:
     async with asyncio.timeout(_TIMEOUT_S):
         events = await _run_app(stage, ticket.prompt, ticket.task)
     texts = [str(event["text"]) for event in events if event["kind"] == "text"]
-    headers: dict[str, Any] = next((event["headers"] for event in events if event["kind"] == "headers"), {})
+    headers = _find_headers(events)
     stage.require(texts, "the SDK got no text")
     stage.require(any(event["kind"] == "end" for event in events), "the SDK's stream did not end")
     stage.print(Text("".join(texts), style="bold"))
@@ -38,6 +38,13 @@ async def show_sdk(stage: Stage) -> None:
         f"[bold]{escape(endpoint)}[/] on this CPU, {'exactly right' if is_right else 'not the expected text'}; "
         f"trace {headers.get('x-inhouse-trace', '?')}"
     )
+
+
+def _find_headers(events: list[dict[str, Any]]) -> dict[str, str]:
+    for event in events:
+        if event["kind"] == "headers":
+            return event["headers"]
+    return {}
 
 
 async def _run_app(stage: Stage, prompt: str, task: str) -> list[dict[str, Any]]:
