@@ -12,7 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, InterfaceError, OperationalError
 
 from inhouse.domain import ConfigError, StateError
 
@@ -88,6 +88,13 @@ class Database:
                 f"The store {self.label} refuses a row: {self._hide(error.orig)}.",
                 fix="write the row that it refers to first, and use an id only once.",
             ) from None
+        except DatabaseError as error:
+            if type(error) is not DatabaseError:
+                raise
+            raise StateError(
+                f"The store {self.label} cannot be read: {self._hide(error.orig)}.",
+                fix="point `store:` at a file that inhouse made, or put a backup back in its place.",
+            ) from None
 
     def _hide(self, error: BaseException | None) -> str:
         """The driver's words on one line, without the password."""
@@ -101,6 +108,13 @@ def execute_rows(connection: sa.Connection, statement: Upsert, rows: Sequence[di
     if not rows:
         return 0
     return connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+
+
+def read_rows(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """Rows as dictionaries. SQLAlchemy's own keys are a subclass of str, which msgspec takes for no str."""
+    result = connection.execute(query)
+    names = [str.__str__(column.name) for column in query.selected_columns]
+    return [dict(zip(names, row, strict=True)) for row in result]
 
 
 def clean_text(value: str | None) -> str | None:

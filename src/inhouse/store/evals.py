@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from msgspec import Struct
 
 from inhouse.domain import StateError
-from inhouse.store.database import Database, Upsert, clean_text, execute_rows
+from inhouse.store.database import Database, Upsert, clean_text, execute_rows, read_rows
 from inhouse.store.rows import EvalOutputRow, EvalRunRow, EvalRunStatus, EvalScoreRow
 from inhouse.store.tables import EVAL_OUTPUTS, EVAL_RUNS, EVAL_SCORES
 
@@ -71,8 +71,8 @@ class EvalRepository:
     def get_run(self, run_id: str) -> EvalRunRow | None:
         """One run; None where there is none."""
         with self._database.read() as connection:
-            row = connection.execute(sa.select(EVAL_RUNS).where(EVAL_RUNS.c.run_id == run_id)).mappings().one_or_none()
-        return None if row is None else _read_run(dict(row))
+            rows = read_rows(connection, sa.select(EVAL_RUNS).where(EVAL_RUNS.c.run_id == run_id))
+        return _read_run(rows[0]) if rows else None
 
     def list_runs(
         self, *, suite: str | None = None, endpoint_id: str | None = None, limit: int = 100
@@ -84,7 +84,7 @@ class EvalRepository:
         if endpoint_id is not None:
             query = query.where(EVAL_RUNS.c.endpoint_id == endpoint_id)
         with self._database.read() as connection:
-            return [_read_run(dict(row)) for row in connection.execute(query).mappings()]
+            return [_read_run(row) for row in read_rows(connection, query)]
 
     def outputs(self, run_id: str) -> list[EvalOutputRow]:
         """A run's outputs by sample and epoch."""
@@ -101,7 +101,7 @@ class EvalRepository:
     def _read_all(self, table: sa.Table, run_id: str, kind: type[_Row]) -> list[_Row]:
         query = sa.select(table).where(table.c.run_id == run_id).order_by(*table.primary_key.columns)
         with self._database.read() as connection:
-            return [msgspec.convert(dict(row), kind) for row in connection.execute(query).mappings()]
+            return [msgspec.convert(row, kind) for row in read_rows(connection, query)]
 
 
 def _build_upsert(database: Database, table: sa.Table) -> Upsert:

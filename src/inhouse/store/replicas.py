@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import sqlalchemy as sa
 
-from inhouse.domain import DigestField, ReplicaState
-from inhouse.store.database import Database, clean_text
+from inhouse.domain import DigestField
+from inhouse.store.database import Database, clean_text, read_rows
 from inhouse.store.rows import ReplicaRow
 from inhouse.store.tables import REPLICAS
 
@@ -33,7 +35,7 @@ class ReplicaRepository:
         """All replicas by deployment and id."""
         query = sa.select(REPLICAS).order_by(REPLICAS.c.deployment, REPLICAS.c.replica_id)
         with self._database.read() as connection:
-            return [_read_row(dict(row)) for row in connection.execute(query).mappings()]
+            return [_read_row(row) for row in read_rows(connection, query)]
 
     def drop(self, replica_id: str) -> None:
         """Forget a replica; one that is not there is no error."""
@@ -41,7 +43,6 @@ class ReplicaRepository:
             connection.execute(sa.delete(REPLICAS).where(REPLICAS.c.replica_id == replica_id))
 
 
-def _read_row(values: dict[str, object]) -> ReplicaRow:
-    fields = msgspec.json.decode(str(values.pop("digest_fields_json")), type=tuple[DigestField, ...])
-    state = ReplicaState(str(values.pop("state")))
-    return msgspec.convert({**values, "state": state, "digest_fields": fields}, ReplicaRow)
+def _read_row(values: dict[str, Any]) -> ReplicaRow:
+    fields = msgspec.json.decode(values.pop("digest_fields_json"), type=tuple[DigestField, ...])
+    return msgspec.convert({**values, "digest_fields": fields}, ReplicaRow)
