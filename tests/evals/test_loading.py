@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from inhouse.domain import ConfigError
-from inhouse.evals import Message, Suite, load_suite
+from inhouse.evals import Message, Suite, load_suite, take_per_task
 
 GOOD = """\
 name: triage
@@ -205,3 +205,15 @@ def test_the_builtin_suite() -> None:
             assert spec.build().score(sample.target or "", sample.target or "").value == 1, sample
     with pytest.raises(ConfigError, match="Use builtin:tickets"):
         load_suite("builtin:nothing")
+
+
+def test_a_quick_look_keeps_the_first_of_each_task_and_has_its_own_digest() -> None:
+    suite = load_suite("builtin:tickets")
+    short = take_per_task(suite, 2)
+    assert [sample.id for sample in short.samples[:3]] == [
+        "topic-heldout-0000",
+        "topic-heldout-0001",
+        "sentiment-heldout-0000",
+    ]
+    assert (len(short.samples), short.digest == suite.digest) == (12, False)
+    assert take_per_task(suite, 200).digest == suite.digest

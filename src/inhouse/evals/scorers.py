@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 import msgspec
 
+from inhouse.domain import InhouseError
 from inhouse.evals.json_scoring import JsonFields, JsonValid
 from inhouse.evals.scoring import Choice, Exact, Label, Numeric, Regex, Scorer, TokenF1
 from inhouse.evals.sql_scoring import SqlRows
@@ -17,7 +18,7 @@ SCORERS: Mapping[str, type[Scorer]] = MappingProxyType(
 """Name → scorer; the fields of a scorer are its options."""
 
 
-class ScorerError(ValueError):
+class ScorerError(InhouseError):
     """A scorer cannot be made from this name and these options."""
 
 

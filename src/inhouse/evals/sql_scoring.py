@@ -17,92 +17,16 @@ from inhouse.evals.scoring import Score, Scorer, strip_fence
 _ALLOWED_ACTIONS = frozenset(
     {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 )
-_ALLOWED_FUNCTIONS = frozenset(
-    [
-        "abs",
-        "acos",
-        "asin",
-        "atan",
-        "atan2",
-        "avg",
-        "ceil",
-        "ceiling",
-        "coalesce",
-        "concat",
-        "concat_ws",
-        "cos",
-        "count",
-        "cume_dist",
-        "date",
-        "datetime",
-        "degrees",
-        "dense_rank",
-        "exp",
-        "first_value",
-        "floor",
-        "glob",
-        "group_concat",
-        "hex",
-        "ifnull",
-        "iif",
-        "instr",
-        "json_array_length",
-        "json_extract",
-        "json_type",
-        "json_valid",
-        "julianday",
-        "lag",
-        "last_value",
-        "lead",
-        "length",
-        "like",
-        "ln",
-        "log",
-        "log10",
-        "log2",
-        "lower",
-        "ltrim",
-        "max",
-        "min",
-        "mod",
-        "nth_value",
-        "ntile",
-        "nullif",
-        "percent_rank",
-        "pi",
-        "pow",
-        "power",
-        "quote",
-        "radians",
-        "rank",
-        "replace",
-        "round",
-        "row_number",
-        "rtrim",
-        "sign",
-        "sin",
-        "sqrt",
-        "strftime",
-        "string_agg",
-        "substr",
-        "substring",
-        "sum",
-        "tan",
-        "time",
-        "timediff",
-        "total",
-        "trim",
-        "trunc",
-        "typeof",
-        "unicode",
-        "unixepoch",
-        "upper",
-        "->",
-        "->>",
-    ]
-)
+_ALLOWED_FUNCTIONS = """
+abs acos asin atan atan2 avg ceil ceiling coalesce concat concat_ws cos count cume_dist date datetime degrees dense_rank
+exp first_value floor glob group_concat hex ifnull iif instr json_array_length json_extract json_type json_valid
+julianday lag last_value lead length like ln log log10 log2 lower ltrim max min mod nth_value ntile nullif percent_rank
+pi pow power quote radians rank replace round row_number rtrim sign sin sqrt strftime string_agg substr substring sum
+tan time timediff total trim trunc typeof unicode unixepoch upper -> ->>
+"""
 """What a question about tables may need. Left out are functions that reach outside, draw at random, or let one call
 make gigabytes (`printf`, `zeroblob`), which no limit on steps would stop."""
+_ALLOWED_FUNCTION_NAMES = frozenset(_ALLOWED_FUNCTIONS.split())
 _STEPS_PER_LOOK = 1_000
 _MAX_VALUE_BYTES = 100_000
 _MAX_SQL_BYTES = 10_000
@@ -228,7 +152,7 @@ def _guard(connection: sqlite3.Connection, max_steps: int) -> None:
 def _authorize(action: int, _first: str | None, second: str | None, _database: str | None, _source: str | None) -> int:
     if action not in _ALLOWED_ACTIONS:
         return sqlite3.SQLITE_DENY
-    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _ALLOWED_FUNCTIONS:
+    if action == sqlite3.SQLITE_FUNCTION and (second or "").lower() not in _ALLOWED_FUNCTION_NAMES:
         return sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_OK
 
