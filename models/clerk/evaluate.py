@@ -31,11 +31,11 @@ class Share:
 
     def __str__(self) -> str:
         low, high = wilson(self.right, self.count)
-        return f"{100 * self.right / self.count:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+        return f"{100 * self.right / self.count:.1f} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def main() -> None:
-    """Answer the held-out tickets with one model and write {"answers": [...], "tokens_per_s": ...}."""
+    """Answer the held-out tickets with one model and write the answers as a JSON list."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
     parser.add_argument("answers", type=Path)

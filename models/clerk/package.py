@@ -10,13 +10,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evaluate import COUNT, SEED, Share, held_out, shares
-from inhouse.evals.tickets import TaskType, Ticket
+from evaluate import COUNT, SEED, Share, held_out, is_right, shares
+
+from inhouse.evals.tickets import TaskType, Ticket, create_desk_database
 from inhouse.serving.gguf import QuantLevel, quantize_gguf, write_gguf
 
 DESTINATION = Path(__file__).resolve().parents[2] / "src" / "inhouse" / "serving" / "clerk"
@@ -83,7 +86,8 @@ def write_card(
         seed=SEED,
         count=COUNT,
         accuracy=accuracy_table(results),
-        levels=level_table(tickets, replies, sizes),
+        levels=level_table(replies, sizes),
+        paired=paired_table(tickets, replies),
         slices=slice_table(results["F16"]),
         hashes="\n".join(f"| `{name}` | `{value}` |" for name, value in hashes.items()),
     )
@@ -95,22 +99,31 @@ def accuracy_table(results: Mapping[str, Mapping[str, Share]]) -> str:
     return "\n".join(f"{row} |" for row in rows)
 
 
-def level_table(tickets: Sequence[Ticket], replies: Mapping[str, list[str]], sizes: Mapping[str, int]) -> str:
-    """One row per level: bytes, agreement with F16 over all tickets, and paired wins and losses against F16."""
+def level_table(replies: Mapping[str, list[str]], sizes: Mapping[str, int]) -> str:
+    """One row per level: bytes and agreement with F16 over all tickets."""
     rows: list[str] = []
-    right = {name: right_flags(tickets, answers) for name, answers in replies.items()}
     for name, answers in replies.items():
         same = sum(left == other for left, other in zip(answers, replies["F16"], strict=True))
-        won = sum(new and not old for new, old in zip(right[name], right["F16"], strict=True))
-        lost = sum(old and not new for new, old in zip(right[name], right["F16"], strict=True))
-        agreement = str(Share(same, len(answers)))
-        rows.append(f"| {name} | {sizes[name]:,} | {agreement} | {won} | {lost} |")
+        rows.append(f"| {name} | {sizes[name]:,} | {Share(same, len(answers))} |")
     return "\n".join(rows)
+
+
+def paired_table(tickets: Sequence[Ticket], replies: Mapping[str, list[str]]) -> str:
+    """One row per level below F16, one column per task: "lost / gained" right answers against F16."""
+    right = {name: right_flags(tickets, answers) for name, answers in replies.items()}
+    rows: list[str] = []
+    for name, flags in right.items():
+        pairs = list(zip(tickets, right["F16"], flags, strict=True))
+        lost = Counter(ticket.task for ticket, before, now in pairs if before and not now)
+        gained = Counter(ticket.task for ticket, before, now in pairs if now and not before)
+        rows.append(" | ".join([f"| {name}", *(f"{lost[task]} / {gained[task]}" for task in TaskType)]) + " |")
+    return "\n".join(rows[1:])
 
 
 def right_flags(tickets: Sequence[Ticket], answers: Sequence[str]) -> list[bool]:
     """Whether each answer is right."""
-    return [bool(shares([ticket], [reply])[ticket.task].right) for ticket, reply in zip(tickets, answers, strict=True)]
+    with closing(create_desk_database()) as desk:
+        return [is_right(ticket, answer, desk) for ticket, answer in zip(tickets, answers, strict=True)]
 
 
 def slice_table(result: Mapping[str, Share]) -> str:
@@ -149,12 +162,17 @@ Every matrix has the level named, the embedding included.
 |---|---|---|---|---|---|---|
 {accuracy}
 
-Against F16 on the same tickets: agreement is the percent of answers with identical text; gained and lost count the
-tickets that turned right or wrong.
+Agreement is the percent of all answers with the same text as at F16.
 
-| level | bytes | agreement with F16 | gained | lost |
-|---|---|---|---|---|
+| level | bytes | agreement with F16 |
+|---|---|---|
 {levels}
+
+Paired with F16 on the same tickets: right answers lost / gained.
+
+| level | topic | sentiment | extract | summary | sql | reasoning |
+|---|---|---|---|---|---|---|
+{paired}
 
 Slices at F16:
 
