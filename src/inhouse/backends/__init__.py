@@ -1,4 +1,10 @@
-"""Calling endpoints: the HTTP client and one module for each wire dialect. Chooses nothing, keeps nothing."""
+"""Calling endpoints: the HTTP client and one module for each wire dialect. Chooses nothing, keeps nothing.
+
+The simulated provider is loaded when it is first asked for, so that a gateway worker carries no web framework.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 from inhouse.backends.connection import Receiver, StaleConnectionError
 from inhouse.backends.deadline import NEVER, Deadline
@@ -18,6 +24,15 @@ from inhouse.backends.settings import ProviderModelSettings, ProviderPriceSettin
 from inhouse.backends.sse import EventCutter, EventTooLongError, read_data, split_events
 from inhouse.backends.target import Target, parse_target
 
+if TYPE_CHECKING:
+    from inhouse.backends.simulated import (
+        SimulatedAnswer,
+        SimulatedFaults,
+        SimulatedRun,
+        build_simulated_app,
+        run_simulated_provider,
+    )
+
 __all__ = [
     "CHAT_PATH",
     "DEFAULT_TIMEOUTS",
@@ -33,6 +48,9 @@ __all__ = [
     "ProviderSettings",
     "Receiver",
     "Response",
+    "SimulatedAnswer",
+    "SimulatedFaults",
+    "SimulatedRun",
     "SimulationSettings",
     "StaleConnectionError",
     "StreamedResponse",
@@ -41,11 +59,21 @@ __all__ = [
     "WireChoice",
     "WireReply",
     "WireUsage",
+    "build_simulated_app",
     "is_json",
     "parse_target",
     "parse_usage",
     "read_chat_request",
     "read_data",
     "read_reply",
+    "run_simulated_provider",
     "split_events",
 ]
+
+_SIMULATED = ("SimulatedAnswer", "SimulatedFaults", "SimulatedRun", "build_simulated_app", "run_simulated_provider")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _SIMULATED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.simulated"), name)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from pathlib import Path
 
 from inhouse.domain import ConfigError, SourceLocation
+from inhouse.serving.clerk import clerk_gguf
 from inhouse.serving.gguf import QuantLevel, quantize_gguf
 from inhouse.serving.settings import DeploymentSettings, EngineName
 
@@ -76,16 +76,11 @@ def prepare_weights(name: str, settings: DeploymentSettings, models_dir: Path) -
     if settings.model != CLERK:
         return resolve_model(settings, Path())
     if settings.quantization in (None, _CLERK_PRECISION):
-        return clerk_file()
+        return clerk_gguf()
     models_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     out = models_dir / f"clerk-{settings.quantization}.gguf"
-    quantize_gguf(clerk_file(), out, level=QuantLevel(str(settings.quantization)))
+    quantize_gguf(clerk_gguf(), out, level=QuantLevel(str(settings.quantization)))
     return out
-
-
-def clerk_file() -> Path:
-    """The F16 weights of clerk."""
-    return Path(str(importlib.resources.files("inhouse.serving") / "clerk" / "clerk-f16.gguf"))
 
 
 def _check_clerk_level(name: str, level: str | None, location: SourceLocation | None) -> None:
