@@ -1,0 +1,67 @@
+"""One trace as its page shows it: the parts of its time, its attempts, its tokens. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from inhouse.domain import USAGE_BUCKETS, Trace, TraceClose
+
+BAR_WIDTH = 1000
+"""Width of the time bar in its own units."""
+
+_BUCKET_WORDS = {
+    "input_uncached": "input, not cached",
+    "cache_read": "input, read from cache",
+    "cache_write": "input, written to cache",
+    "output_visible": "output, visible",
+    "output_reasoning": "output, reasoning",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TimePart:
+    """A stretch of the request's time: `start` and `width` in units of the bar."""
+
+    name: str
+    style: str
+    duration_ms: float
+    start: float
+    width: float
+
+
+def list_time_parts(close: TraceClose | None) -> list[TimePart]:
+    """The stretches between arrival and end: the gateway's own, until the first token, the rest.
+
+    Empty where the whole time is unknown or zero.
+    """
+    if close is None or close.e2e_ms <= 0:
+        return []
+    parts: list[TimePart] = []
+    start_ms = 0.0
+    for name, style, end_ms in _list_ends(close):
+        clipped_ms = min(max(end_ms, start_ms), close.e2e_ms)
+        duration_ms = clipped_ms - start_ms
+        scale = BAR_WIDTH / close.e2e_ms
+        parts.append(TimePart(name, style, duration_ms, round(start_ms * scale, 2), round(duration_ms * scale, 2)))
+        start_ms = clipped_ms
+    return parts
+
+
+def list_usage(trace: Trace) -> list[tuple[str, int]]:
+    """(bucket in words, tokens); empty where usage is unknown, all five buckets where it is known."""
+    usage = trace.close.usage if trace.close else None
+    if usage is None:
+        return []
+    return [(_BUCKET_WORDS[bucket], int(getattr(usage, bucket))) for bucket in USAGE_BUCKETS]
+
+
+def _list_ends(close: TraceClose) -> Iterator[tuple[str, str, float]]:
+    """(name, style, end in ms since arrival)."""
+    if close.overhead_ms is not None:
+        yield "gateway, before sending", "gateway", close.overhead_ms
+    if close.ttft_ms is not None:
+        yield "endpoint, to the first token", "first", close.ttft_ms
+        yield "endpoint, the tokens after it", "rest", close.e2e_ms
+    else:
+        yield "endpoint, whole reply", "rest", close.e2e_ms
