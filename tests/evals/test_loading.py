@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from inhouse.domain import ConfigError
-from inhouse.evals import Message, Suite, load_suite, take_per_task
+from inhouse.evals import SCORERS, Message, Suite, load_suite, take_per_task
 
 GOOD = """\
 name: triage
@@ -217,3 +218,18 @@ def test_a_quick_look_keeps_the_first_of_each_task_and_has_its_own_digest() -> N
     ]
     assert (len(short.samples), short.digest == suite.digest) == (12, False)
     assert take_per_task(suite, 200).digest == suite.digest
+
+
+def test_the_guide_s_example_loads(tmp_path: Path) -> None:
+    guide = Path(__file__).parents[2] / "docs" / "guides" / "suites.md"
+    blocks = dict(re.findall(r"```(yaml|json|sql)\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL))
+    write(tmp_path, blocks["json"], "triage.jsonl")
+    write(tmp_path, blocks["sql"], "desk.sql")
+    suite = load_suite(write(tmp_path, blocks["yaml"], "triage.yaml"))
+    assert [sample.id for sample in suite.samples] == ["t-0001", "t-0002", "i-0001", "r-0001"]
+    for name, options in re.findall(
+        r"^\| `(\w+)` \| [^|]+ \| ([^|]*)\|$", guide.read_text(encoding="utf-8"), re.MULTILINE
+    ):
+        if name in SCORERS:
+            named = set(re.findall(r"`(\w+)`", options)) - {"ABCD", "last", "first", "only", "schema_file"}
+            assert named == set(SCORERS[name].__struct_fields__), name
