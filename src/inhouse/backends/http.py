@@ -252,7 +252,9 @@ class StreamedResponse(Exchange):
 
     def on_failure(self, error: EndpointError) -> None:
         """Before the head: fail the start. After it: fail the iteration."""
-        super().on_failure(error)
+        if not self.started.done():
+            self.started.set_exception(error)  # not kept: a stale connection is replaced, and the exchange goes on
+            return
         self._failure = error
         self._wake_reader()
 

@@ -160,11 +160,12 @@ class ChatExchange(Exchange):
     def on_failure(self, error: EndpointError) -> None:
         """Before the commit point: fail the attempt. After it: end the stream visibly."""
         self.connection = None
-        self._failure = error
         if self._relay is not None:
             self.break_off(error)
         elif not self.started.done():
-            self.started.set_exception(error)
+            self.started.set_exception(error)  # not kept: a stale connection is replaced, and the exchange goes on
+        else:
+            self._failure = error
 
     # Unstreamed.
 
