@@ -26,15 +26,17 @@ def postgres_url() -> Iterator[Callable[[], str]]:
     user = os.environ.get("INHOUSE_TEST_POSTGRES_USER", "postgres")
     made: list[str] = []
     try:
-        admin = psycopg.connect(f"{POSTGRES} user={user} dbname=postgres", autocommit=True)
+        admin = psycopg.connect(f"{POSTGRES} user={user} dbname=test", autocommit=True)
     except psycopg.OperationalError as error:
-        pytest.skip(f"no PostgreSQL answers at 127.0.0.1:5432 for {user}: {str(error).splitlines()[0]}")
+        pytest.skip(
+            f"no PostgreSQL with a database `test` answers at 127.0.0.1:5432 for {user}: {str(error).splitlines()[0]}"
+        )
 
     def make() -> str:
         name = f"inhouse_test_{uuid.uuid4().hex[:12]}"
         admin.execute(f"CREATE SCHEMA {name}".encode())
         made.append(name)
-        return f"postgresql://{user}@127.0.0.1:5432/postgres?options=-csearch_path%3D{name}"
+        return f"postgresql://{user}@127.0.0.1:5432/test?options=-csearch_path%3D{name}"
 
     with admin:
         yield make

@@ -162,7 +162,7 @@ def test_a_store_shows_no_password(store: Store) -> None:
 
 
 def test_a_drivers_words_lose_the_password(tmp_path: Path) -> None:
-    database = Database("postgresql://u:secretpw@127.0.0.1:1/db")
-    assert database._hide(OSError("password secretpw\n was wrong.")) == "password *** was wrong"
+    database = Database("postgresql://u:secretpw@127.0.0.1:1/db?sslpassword=otherpw&connect_timeout=1")
+    assert database._hide(OSError("passwords secretpw,\n otherpw were wrong.")) == "passwords ***, *** were wrong"
     assert database.label == "postgresql+psycopg://u:***@127.0.0.1:1/db"
     database.close()

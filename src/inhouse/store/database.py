@@ -42,8 +42,8 @@ class Database:
 
     @property
     def label(self) -> str:
-        """The URL without its password."""
-        return self._url.render_as_string(hide_password=True)
+        """The URL without its password and options."""
+        return self._url.set(query={}).render_as_string(hide_password=True)
 
     @contextmanager
     def read(self) -> Generator[sa.Connection]:
@@ -97,10 +97,12 @@ class Database:
             ) from None
 
     def _hide(self, error: BaseException | None) -> str:
-        """The driver's words on one line, without the password."""
+        """The driver's words on one line, without any password of the URL."""
         words = " ".join(str(error).split()).rstrip(".")
-        password = self._url.password
-        return words.replace(password, "***") if password else words
+        options = (str(value) for name, value in self._url.query.items() if "password" in name)
+        for secret in (self._url.password, *options):
+            words = words.replace(secret, "***") if secret else words
+        return words
 
 
 def execute_rows(connection: sa.Connection, statement: Upsert, rows: Sequence[dict[str, Any]]) -> int:
