@@ -60,6 +60,13 @@ def answer(model: Path, tickets: Sequence[Ticket]) -> list[str]:
     return [_ask(server, ticket.prompt) for ticket in tickets]
 
 
+def read_only_desk() -> sqlite3.Connection:
+    """The desk database, closed to writes: the queries that run on it come from a model."""
+    desk = create_desk_database()
+    desk.execute("PRAGMA query_only=ON")
+    return desk
+
+
 def is_right(ticket: Ticket, reply: str, desk: sqlite3.Connection) -> bool:
     """Exact match of the text; for SQL, equal rows from the desk database."""
     if ticket.task is not TaskType.SQL:
@@ -73,7 +80,7 @@ def is_right(ticket: Ticket, reply: str, desk: sqlite3.Connection) -> bool:
 def shares(tickets: Sequence[Ticket], replies: Sequence[str]) -> dict[str, Share]:
     """Right answers per task, and per slice of a task as "task/slice" ("task/plain" where it has none)."""
     counts: dict[str, list[bool]] = {}
-    desk = create_desk_database()
+    desk = read_only_desk()
     for ticket, reply in zip(tickets, replies, strict=True):
         right = is_right(ticket, reply, desk)
         for key in (ticket.task.value, *(f"{ticket.task}/{name}" for name in ticket.slices or ("plain",))):

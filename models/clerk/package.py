@@ -17,9 +17,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from evaluate import COUNT, SEED, Share, held_out, is_right, shares
+from evaluate import COUNT, SEED, Share, held_out, is_right, read_only_desk, shares
 
-from inhouse.evals.tickets import TaskType, Ticket, create_desk_database
+from inhouse.evals.tickets import TaskType, Ticket
 from inhouse.serving.gguf import QuantLevel, quantize_gguf, write_gguf
 
 DESTINATION = Path(__file__).resolve().parents[2] / "src" / "inhouse" / "serving" / "clerk"
@@ -122,7 +122,7 @@ def paired_table(tickets: Sequence[Ticket], replies: Mapping[str, list[str]]) ->
 
 def right_flags(tickets: Sequence[Ticket], answers: Sequence[str]) -> list[bool]:
     """Whether each answer is right."""
-    with closing(create_desk_database()) as desk:
+    with closing(read_only_desk()) as desk:
         return [is_right(ticket, answer, desk) for ticket, answer in zip(tickets, answers, strict=True)]
 
 
