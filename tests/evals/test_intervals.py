@@ -47,6 +47,10 @@ def test_wilson_by_hand() -> None:
     assert (round(found.low, 4), round(found.high, 4), found.method) == (0.4902, 0.9433, "Wilson")
 
 
+def test_wilson_is_exact_at_both_ends() -> None:
+    assert (wilson_interval(60, 60).high, wilson_interval(0, 60).low) == (1.0, 0.0)
+
+
 def test_wilson_refuses_an_empty_sample() -> None:
     with pytest.raises(ValueError, match="at least one"):
         wilson_interval(0, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -11,20 +11,23 @@ import msgspec
 import pytest
 
 from inhouse.backends import HttpClient
-from inhouse.domain import StateError
+from inhouse.domain import StateError, Trace
 from inhouse.evals import (
+    ChatCall,
+    ChatReply,
     EvalPlan,
     GatewayChat,
     GatewayDownError,
     GatewayRefusedError,
     Progress,
     Suite,
+    read_run,
     rescore,
     resume_run,
     run_suite,
     to_jsonable,
 )
-from inhouse.store import EvalOutputRow, EvalRunStatus, Store
+from inhouse.store import EvalOutputRow, EvalRunRow, EvalRunStatus, Store
 
 if TYPE_CHECKING:
     from evals.conftest import FakeGateway
@@ -111,24 +114,20 @@ async def test_missing_traces_and_prices_are_counted_never_zero(
 
 
 async def test_traces_that_arrive_late_are_waited_for(
-    gateway: FakeGateway, http: HttpClient, store: Store, make_suite: MakeSuite
+    gateway: FakeGateway, http: HttpClient, store: Store, make_suite: MakeSuite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gateway.is_shipping = False
-    answered: list[tuple[str, dict[str, str]]] = []
+    find = store.traces.find
+    num_looks = 0
 
-    def note(prompt: str) -> str:
-        answered.append((f"trace-{len(answered) + 1:04d}", {"x-inhouse-endpoint": "clerk"}))
-        return prompt.upper()
+    def find_late(ids: Iterable[str]) -> dict[str, Trace]:
+        nonlocal num_looks
+        num_looks += 1
+        return find(ids) if num_looks > 1 else {}
 
-    def ship_late(progress: Progress) -> None:
-        if progress.num_done == 2:
-            for trace_id, headers in answered:
-                gateway._ship(trace_id, headers, "fine")
-
-    gateway.answer = note
-    plan = EvalPlan(suite=make_suite(2), endpoint_id="clerk", concurrency=1)
-    run = await run_suite(plan, client=chat(gateway, http), store=store, on_progress=ship_late)
-    assert (run.summary.num_traces_missing, run.summary.ttft.n) == (0, 2)
+    monkeypatch.setattr(store.traces, "find", find_late)
+    plan = EvalPlan(suite=make_suite(2), endpoint_id="clerk")
+    summary = (await run_suite(plan, client=chat(gateway, http), store=store)).summary
+    assert (num_looks, summary.num_traces_missing, summary.ttft.n) == (2, 0, 2)
 
 
 async def test_a_digest_that_changes_during_the_run_is_no_digest(
@@ -211,13 +210,30 @@ async def test_a_killed_run_is_scored_from_what_it_left(
         await resume_run("nowhere", client=chat(gateway, http), store=store)
 
 
+class WatchedChat:
+    """Says when a request found no gateway."""
+
+    def __init__(self, inner: GatewayChat) -> None:
+        self.inner = inner
+        self.found_nobody = asyncio.Event()
+
+    async def chat(self, call: ChatCall) -> ChatReply:
+        try:
+            return await self.inner.chat(call)
+        except GatewayDownError:
+            self.found_nobody.set()
+            raise
+
+
 async def test_a_gateway_that_restarts_is_waited_for(
     gateway: FakeGateway, http: HttpClient, store: Store, make_suite: MakeSuite
 ) -> None:
     await gateway.stop()
     plan = EvalPlan(suite=make_suite(4), endpoint_id="clerk")
+    client = WatchedChat(chat(gateway, http))
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(run_suite(plan, client=chat(gateway, http), store=store))
+        task = group.create_task(run_suite(plan, client=client, store=store))
+        await client.found_nobody.wait()
         await gateway.start()
     assert (task.result().summary.num_errors, task.result().summary.score.value) == (0, 1.0)
 
@@ -275,3 +291,12 @@ async def test_rescoring_makes_a_new_run_and_asks_nobody(
         rescore("r1", store=store, suite=make_suite(4))
     with pytest.raises(StateError, match="no evaluation run"):
         rescore("r9", store=store)
+
+
+async def test_a_suite_written_by_another_version_is_refused_in_words(store: Store) -> None:
+    row = EvalRunRow(
+        run_id="r1", suite="s", suite_digest="d", endpoint_id="e", started_at=1.0, num_samples=1, config={"suite": {}}
+    )
+    store.evals.create_run(row)
+    with pytest.raises(StateError, match="suite of run r1 cannot be read"):
+        read_run(store, "r1")

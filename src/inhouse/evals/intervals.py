@@ -52,7 +52,9 @@ def wilson_interval(num_right: float, n: float, *, confidence: float = 0.95) -> 
     share = num_right / n
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return Interval(max(0.0, middle - half), min(1.0, middle + half), "Wilson")
+    low = 0.0 if share <= 0 else max(0.0, middle - half)  # exact at both ends, where rounding would miss them
+    high = 1.0 if share >= 1 else min(1.0, middle + half)
+    return Interval(low, high, "Wilson")
 
 
 def t_interval(values: Sequence[float], *, confidence: float = 0.95) -> Interval | None:
