@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -18,6 +19,24 @@ def format_ms(value: float | None) -> str:
     if value >= 10_000:
         return f"{value / 1000:.1f} s"
     return f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+def format_ms_pair(low: float | None, high: float | None) -> str:
+    """Two times in one unit: `150 / 269 ms`."""
+    if low is None or high is None:
+        return NO_DATA
+    if high >= 10_000:
+        return f"{low / 1000:.1f} / {high / 1000:.1f} s"
+    return f"{low:.1f} / {high:.1f} ms" if high < 10 else f"{low:.0f} / {high:.0f} ms"
+
+
+def format_cost(amount: float | Decimal | None) -> str:
+    """Dollars in plain digits, three of them significant below a cent: `$0.00000186`."""
+    if amount is None or abs(amount) >= Decimal("0.01") or not amount:
+        return format_usd(amount)
+    value = Decimal(str(amount))
+    places = 2 - value.adjusted()
+    return f"${value:.{places}f}"
 
 
 def format_share(value: float | Decimal | None) -> str:
@@ -69,6 +88,11 @@ def format_moment(unix_s: float) -> str:
     return _local(unix_s).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
+def format_zone(unix_s: float) -> str:
+    """The zone that times are shown in."""
+    return _local(unix_s).strftime("%Z")
+
+
 def format_iso(unix_s: float) -> str:
     """For the `datetime` attribute of a time element."""
     return datetime.fromtimestamp(unix_s, UTC).isoformat(timespec="seconds")
@@ -83,7 +107,7 @@ def _local(unix_s: float) -> datetime:
     return datetime.fromtimestamp(unix_s, UTC).astimezone()
 
 
-FILTERS = {
+FILTERS: dict[str, Callable[..., str]] = {
     "age": format_age,
     "bytes": format_bytes,
     "count": format_count,
@@ -91,9 +115,11 @@ FILTERS = {
     "iso": format_iso,
     "moment": format_moment,
     "ms": format_ms,
+    "ms_pair": format_ms_pair,
     "score": format_score,
     "share": format_share,
     "time": format_time,
-    "usd": format_usd,
+    "usd": format_cost,
+    "zone": format_zone,
 }
 """Names under which the templates know them."""

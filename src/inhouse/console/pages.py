@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
 from importlib import resources
+from typing import cast
 
 import jinja2
 import msgspec
@@ -30,7 +31,7 @@ _TEMPLATES = jinja2.Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEMPLATES.filters.update(FILTERS)
+cast("dict[str, Callable[..., str]]", _TEMPLATES.filters).update(FILTERS)
 
 
 def build_routes() -> list[BaseRoute]:

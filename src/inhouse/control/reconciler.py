@@ -56,6 +56,7 @@ class ObservedState:
         snapshot: the one in place; None before the first.
         replicas: the store's rows when it last answered.
         misfits: replicas left out of the snapshot.
+        since: replica id → Unix second at which it was first seen in its state as this process.
         store_problem: why the store cannot be used right now; None while it can.
         file_problem: why the last snapshot could not be put in place; None where it could.
     """
@@ -63,6 +64,7 @@ class ObservedState:
     snapshot: Snapshot | None = None
     replicas: tuple[ReplicaRow, ...] = ()
     misfits: tuple[Misfit, ...] = ()
+    since: Mapping[str, float] = field(default_factory=dict[str, float])
     store_problem: str | None = None
     file_problem: str | None = None
 
@@ -128,8 +130,23 @@ class Reconciler:
             self._observed = replace(self._observed, store_problem=str(error))
         else:
             self._observed = replace(
-                self._observed, store_problem=None, replicas=replicas, misfits=tuple(find_misfits(replicas))
+                self._observed,
+                store_problem=None,
+                replicas=replicas,
+                misfits=tuple(find_misfits(replicas)),
+                since=self._track_states(replicas),
             )
+
+    def _track_states(self, replicas: Sequence[ReplicaRow]) -> dict[str, float]:
+        """Since when each replica has been in its state as the same process."""
+        before = {row.replica_id: _identify_life(row) for row in self._observed.replicas}
+        now = self._clock()
+        return {
+            row.replica_id: self._observed.since[row.replica_id]
+            if before.get(row.replica_id) == _identify_life(row)
+            else now
+            for row in replicas
+        }
 
     def _learn_version(self, latest: SnapshotRow | None) -> None:
         """Take up where the store says: its version may be higher than the file's, its snapshot may be the same."""
@@ -237,6 +254,10 @@ class Reconciler:
         except StateError as error:
             _LOG.warning("%s", error)
             return None
+
+
+def _identify_life(row: ReplicaRow) -> tuple[object, ...]:
+    return (row.state, row.pid, row.num_restarts, row.digest)
 
 
 def _without_times(replicas: Sequence[ReplicaRow]) -> tuple[ReplicaRow, ...]:

@@ -50,7 +50,10 @@ class SnapshotStatus(Struct, frozen=True, kw_only=True):
 
 
 class ReplicaStatus(Struct, frozen=True, kw_only=True):
-    """A replica as its agent last saw it. `misfit` says why it takes no traffic although it runs."""
+    """A replica as its agent last saw it. `misfit` says why it takes no traffic although it runs.
+
+    `since` is when control first saw it in this state as this process; a control that started later saw it later.
+    """
 
     replica_id: str
     deployment: str
@@ -61,6 +64,7 @@ class ReplicaStatus(Struct, frozen=True, kw_only=True):
     pid: int | None
     num_restarts: int
     updated_at: float
+    since: float | None
     detail: str
     misfit: str | None
 
@@ -164,7 +168,10 @@ def describe_snapshot(snapshot: Snapshot | None, now: float) -> SnapshotStatus |
 def describe_replicas(observed: ObservedState) -> tuple[ReplicaStatus, ...]:
     """Every replica of the store, in the order of deployments and ids."""
     misfits = {misfit.replica_id: str(misfit) for misfit in observed.misfits}
-    return tuple(_describe_replica(row, misfits.get(row.replica_id)) for row in observed.replicas)
+    return tuple(
+        _describe_replica(row, misfits.get(row.replica_id), observed.since.get(row.replica_id))
+        for row in observed.replicas
+    )
 
 
 def describe_routes(
@@ -191,7 +198,7 @@ def describe_routes(
     )
 
 
-def _describe_replica(row: ReplicaRow, misfit: str | None) -> ReplicaStatus:
+def _describe_replica(row: ReplicaRow, misfit: str | None, since: float | None) -> ReplicaStatus:
     return ReplicaStatus(
         replica_id=row.replica_id,
         deployment=row.deployment,
@@ -202,6 +209,7 @@ def _describe_replica(row: ReplicaRow, misfit: str | None) -> ReplicaStatus:
         pid=row.pid,
         num_restarts=row.num_restarts,
         updated_at=row.updated_at,
+        since=since,
         detail=row.detail,
         misfit=misfit,
     )
