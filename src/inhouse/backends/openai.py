@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
-from inhouse.backends.splice import JsonError, JsonObject, read_object
+from inhouse.backends.splice import JsonError, check_text, read_object
 from inhouse.domain import ErrorCode, Modality, RequestError, Usage, UsageBasis
 
 CHAT_PATH = "/chat/completions"
@@ -23,6 +24,10 @@ _PART_MODALITIES = {
     "input_file": Modality.FILE,
 }
 _TEXT_ONLY = frozenset({Modality.TEXT})
+_NO_METADATA: Mapping[str, str] = MappingProxyType({})
+_DECIDING = (b'"messages"', b'"stream"', b'"stream_options"', b'"metadata"')
+_MODEL_VALUE = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")')
+_ABSENT = Raw(b"")
 _WITH_USAGE = b'{"include_usage":true}'
 
 
@@ -42,44 +47,68 @@ class _StreamOptions(Struct):
     include_usage: bool | None = None
 
 
-_decode_string = msgspec.json.Decoder(str).decode
-_decode_bool = msgspec.json.Decoder(bool | None).decode
-_decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
-_decode_metadata: Callable[[Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
 _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 _decode_parts = msgspec.json.Decoder(list[_Part]).decode
 
 
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """What the gateway needs to know of a chat request's body; the rest stays bytes in `json`.
+class _Body(Struct):
+    """A chat request's body as far as the gateway needs it."""
+
+    model: str
+    messages: Raw
+    stream: bool | None = None
+    stream_options: Raw = _ABSENT
+    metadata: Raw = _ABSENT
+
+
+_decode_body = msgspec.json.Decoder(_Body).decode
+_decode_string = msgspec.json.Decoder(str).decode
+_decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
+_decode_metadata: Callable[[Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
+
+
+class ChatRequest(Struct, frozen=True, kw_only=True):
+    """What the gateway needs to know of a chat request's body; the rest stays bytes.
 
     `asks_usage`: the client itself asked for the usage chunk of a stream. `metadata` holds the string members whose
-    names begin with `inhouse_`.
+    names begin with `inhouse_`. `model_span` is where the model's value stands in `body`.
     """
 
-    json: JsonObject
+    body: bytes
     model: str
+    model_span: tuple[int, int]
     is_stream: bool
     asks_usage: bool
+    has_options: bool
     modalities: frozenset[Modality]
-    metadata: Mapping[str, str] = field(default_factory=dict[str, str])
+    metadata: Mapping[str, str]
 
     def edit(self, model: str) -> bytes:
         """The body with the permitted edits: the model name, and `stream_options.include_usage` on streams.
 
         Where nothing is to change, the very same bytes.
         """
-        edits: dict[str, bytes] = {}
+        needs_usage = self.is_stream and not self.asks_usage
+        if needs_usage and self.has_options:
+            return self._edit_options(model)
+        body = self.body
+        if needs_usage:
+            end = body.rindex(b"}")
+            body = b'%b,"stream_options":%b%b' % (body[:end], _WITH_USAGE, body[end:])
+        if model != self.model:
+            start, stop = self.model_span  # it stands before what was added at the end
+            body = b"%b%b%b" % (body[:start], msgspec.json.encode(model), body[stop:])
+        return body
+
+    def _edit_options(self, model: str) -> bytes:
+        """The client gave `stream_options` of its own: only `include_usage` in them is set."""
+        found = read_object(self.body)
+        options = bytes(found.members["stream_options"])
+        value = _WITH_USAGE if options == b"null" else read_object(options).replace({"include_usage": b"true"})
+        edits = {"stream_options": value}
         if model != self.model:
             edits["model"] = msgspec.json.encode(model)
-        if self.is_stream and not self.asks_usage:
-            options = self.json.members.get("stream_options")
-            if options is None or bytes(options) == b"null":
-                edits["stream_options"] = _WITH_USAGE
-            else:
-                edits["stream_options"] = read_object(bytes(options)).replace({"include_usage": b"true"})
-        return self.json.replace(edits) if edits else self.json.text
+        return found.replace(edits)
 
 
 def read_chat_request(body: bytes) -> ChatRequest:
@@ -89,78 +118,100 @@ def read_chat_request(body: bytes) -> ChatRequest:
         RequestError: 400 `invalid_json`, `missing_field` or `invalid_request`, naming the field at fault.
     """
     try:
-        found = read_object(body)
-    except JsonError as error:
-        message = f"The request body is not valid JSON for this endpoint: {error}."
-        raise RequestError(400, ErrorCode.INVALID_JSON, message) from None
-    members = found.members
-    model = _read_model(members)
-    modalities = _find_modalities(body, members)
-    is_stream = "stream" in members and _read_field(members, "stream", _decode_bool, "true or false") is True
+        check_text(body)
+        found = _decode_body(body)
+        model_span = _find_model(body)
+    except msgspec.ValidationError as error:
+        raise _name_fault(body, error) from None
+    except (JsonError, msgspec.DecodeError, RecursionError) as error:
+        raise _malformed(error) from None
+    messages = bytes(found.messages)
+    if not messages.startswith(b"["):
+        raise _wrong_type("messages", "an array of messages")
+    has_options = found.stream_options is not _ABSENT
     asks_usage = False
-    if "stream_options" in members:
-        options = _read_field(members, "stream_options", _decode_options, "an object whose include_usage is a boolean")
+    if has_options:
+        options = _read_field(found.stream_options, "stream_options", _decode_options, "an object")
         asks_usage = options is not None and options.include_usage is True
-    metadata = _read_metadata(members) if "metadata" in members else {}
-    return ChatRequest(found, model, is_stream, asks_usage, modalities, metadata)
+    return ChatRequest(
+        body=body,
+        model=found.model,
+        model_span=model_span,
+        is_stream=found.stream is True,
+        asks_usage=asks_usage,
+        has_options=has_options,
+        modalities=_TEXT_ONLY if b'"type"' not in body and b"\\u" not in body else _find_modalities(messages),
+        metadata=_NO_METADATA if found.metadata is _ABSENT else _read_metadata(found.metadata),
+    )
 
 
-def _read_model(members: Mapping[str, Raw]) -> str:
-    if "model" not in members:
-        message = "The field 'model' is missing. Name one of the routes that GET /v1/models lists."
-        raise RequestError(400, ErrorCode.MISSING_FIELD, message, param="model")
-    return _read_field(members, "model", _decode_string, "a string")
+def _find_model(body: bytes) -> tuple[int, int]:
+    """Where the model's value stands, after a check that no name that is decided upon is given twice.
+
+    A name that occurs once in the whole text, where no escape can hide another, is the member itself. Anything less
+    plain (the name in a nested schema, an escape) is walked over member by member.
+    """
+    if b"\\u" not in body and body.count(b'"model"') == 1 and all(body.count(name) <= 1 for name in _DECIDING):
+        value = _MODEL_VALUE.search(body)
+        if value is not None:
+            return value.span(1)
+    return read_object(body).spans["model"]
+
+
+def _name_fault(body: bytes, error: msgspec.ValidationError) -> RequestError:
+    """The refusal of a well-formed body in the wrong shape, naming the field."""
+    try:
+        members = read_object(body).members
+    except JsonError as malformed:
+        return _malformed(malformed)
+    for name in ("model", "messages"):
+        if name not in members:
+            message = f"The field '{name}' is missing."
+            return RequestError(400, ErrorCode.MISSING_FIELD, message, param=name)
+    for name, kind in (("model", "a string"), ("stream", "true or false")):
+        if f"$.{name}" in str(error):
+            return _wrong_type(name, kind)
+    return _malformed(error)
+
+
+def _malformed(error: Exception) -> RequestError:
+    words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+    message = f"The request body is not valid JSON for this endpoint: {words}."
+    return RequestError(400, ErrorCode.INVALID_JSON, message)
+
+
+def _wrong_type(name: str, kind: str) -> RequestError:
+    return RequestError(400, ErrorCode.INVALID_REQUEST, f"The field '{name}' must be {kind}.", param=name)
 
 
 _T = TypeVar("_T")
 
 
-def _read_field(members: Mapping[str, Raw], name: str, decode: Callable[[Raw], _T], kind: str) -> _T:
+def _read_field(value: Raw, name: str, decode: Callable[[Raw], _T], kind: str) -> _T:
     try:
-        return decode(members[name])
+        return decode(value)
     except msgspec.DecodeError:
-        message = f"The field '{name}' must be {kind}."
-        raise RequestError(400, ErrorCode.INVALID_REQUEST, message, param=name) from None
+        raise _wrong_type(name, kind) from None
 
 
-def _find_modalities(body: bytes, members: Mapping[str, Raw]) -> frozenset[Modality]:
-    """What the messages carry besides text. Bodies that name no part type (or escape it) are not decoded for it."""
-    if "messages" not in members:
-        message = "The field 'messages' is missing. Give the conversation as an array of messages."
-        raise RequestError(400, ErrorCode.MISSING_FIELD, message, param="messages")
-    if bytes(members["messages"])[:1] != b"[":
-        message = "The field 'messages' must be an array of messages."
-        raise RequestError(400, ErrorCode.INVALID_REQUEST, message, param="messages")
-    if b'"type"' not in body and b"\\u" not in body:
-        return _TEXT_ONLY
+def _find_modalities(messages: bytes) -> frozenset[Modality]:
+    """What the messages carry besides text."""
     found = {Modality.TEXT}
-    for message in _read_field(members, "messages", _decode_messages, "an array of objects"):
+    for message in _read_field(Raw(messages), "messages", _decode_messages, "an array of objects"):
         content = bytes(message.content)
         if content.startswith(b"["):
-            found |= _list_part_modalities(content)
+            parts = _read_field(Raw(content), "messages", _decode_parts, "messages whose content parts have a 'type'")
+            found.update(_PART_MODALITIES[part.type] for part in parts if part.type in _PART_MODALITIES)
     return frozenset(found)
 
 
-def _list_part_modalities(content: bytes) -> set[Modality]:
-    try:
-        parts = _decode_parts(content)
-    except msgspec.DecodeError:
-        message = "The field 'content' of a message must be a string or an array of parts with a 'type'."
-        raise RequestError(400, ErrorCode.INVALID_REQUEST, message, param="messages") from None
-    return {_PART_MODALITIES[part.type] for part in parts if part.type in _PART_MODALITIES}
-
-
-def _read_metadata(members: Mapping[str, Raw]) -> dict[str, str]:
-    metadata: dict[str, str] = {}
-    given = _read_field(members, "metadata", _decode_metadata, "an object")
-    for name, value in (given or {}).items():
-        if name.startswith("inhouse_"):
-            try:
-                metadata[name] = _decode_string(value)
-            except msgspec.DecodeError:
-                message = f"The field 'metadata.{name}' must be a string."
-                raise RequestError(400, ErrorCode.INVALID_REQUEST, message, param=f"metadata.{name}") from None
-    return metadata
+def _read_metadata(metadata: Raw) -> dict[str, str]:
+    given = _read_field(metadata, "metadata", _decode_metadata, "an object")
+    return {
+        name: _read_field(value, f"metadata.{name}", _decode_string, "a string")
+        for name, value in (given or {}).items()
+        if name.startswith("inhouse_")
+    }
 
 
 # Replies.

@@ -16,7 +16,7 @@ _WHITESPACE = rb"[ \t\r\n]*"
 _OPEN = re.compile(_WHITESPACE + rb"\{" + _WHITESPACE)
 _MEMBER = re.compile(rb'("[^"\\]*(?:\\.[^"\\]*)*")' + _WHITESPACE + rb":" + _WHITESPACE)
 _AFTER = re.compile(_WHITESPACE + rb"([,}])" + _WHITESPACE)
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
 _CLOSING_BRACE = 0x7D
 _ONE_BRACKET = bytes.maketrans(b"{}", b"[]")
 _NOT_BRACKETS = bytes(code for code in range(256) if code not in b"[]{}")
@@ -71,21 +71,31 @@ def read_object(text: bytes) -> JsonObject:
         JsonError: no JSON, no object, invalid UTF-8, nested deeper than MAX_DEPTH, or a top-level name given twice
             (parsers disagree on which one counts).
     """
+    check_text(text)
     try:
-        if not text.isascii():
-            text.decode("utf-8")
         members = _decode_object(text)
-    except UnicodeDecodeError as error:
-        raise JsonError(f"invalid UTF-8 (byte {error.start})") from None
     except msgspec.ValidationError:
         raise JsonError("the body must be a JSON object") from None
     except RecursionError:
         raise JsonError(f"nested deeper than {MAX_DEPTH}") from None
     except msgspec.DecodeError as error:
         raise JsonError(str(error)) from None
+    return _locate(text, members)
+
+
+def check_text(text: bytes) -> None:
+    """Refuse what decoding lets through: invalid UTF-8 in parts that are not decoded, and deep nesting.
+
+    Raises:
+        JsonError: as said.
+    """
+    if not text.isascii():
+        try:
+            text.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise JsonError(f"invalid UTF-8 (byte {error.start})") from None
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH:
         _check_depth(text)
-    return _locate(text, members)
 
 
 def _locate(text: bytes, members: Mapping[str, Raw]) -> JsonObject:
@@ -129,10 +139,16 @@ def _read_name(token: bytes) -> str:
 
 
 def _check_depth(text: bytes) -> None:
-    """Refuse deep nesting of well-formed JSON: each round takes the innermost pairs away."""
+    """Refuse deep nesting, in time linear in the text even where it is not well-formed.
+
+    Strings go first (each quote that opens one either closes or ends the look), then each round takes the innermost
+    pairs of brackets away.
+    """
     brackets = _STRING.sub(b"", text).translate(_ONE_BRACKET, _NOT_BRACKETS)
     for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"")
-        if not brackets:
-            return
-    raise JsonError(f"nested deeper than {MAX_DEPTH}")
+        shorter = brackets.replace(b"[]", b"")
+        if len(shorter) == len(brackets):
+            return  # no more pairs: balanced, or malformed and refused by decoding
+        brackets = shorter
+    if brackets:
+        raise JsonError(f"nested deeper than {MAX_DEPTH}")

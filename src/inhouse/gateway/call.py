@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from inhouse.backends import ChatRequest, read_chat_request
 from inhouse.domain import ApiKey, ErrorCode, RequestError, RequestFacts
@@ -17,8 +17,7 @@ MAX_ROUTE_CHARS = 200
 _PIN_HEADER = b"x-inhouse-endpoint"
 
 
-@dataclass(frozen=True, slots=True)
-class ChatCall:
+class ChatCall(Struct, frozen=True, kw_only=True):
     """One chat request, parsed. `tags` are bounded; `facts` is what the decision may rest on."""
 
     request: Request

@@ -24,11 +24,11 @@ from inhouse.gateway.record import ContentCapture, Outcome, TraceDraft, TraceLab
 from inhouse.gateway.replies import pass_headers
 from inhouse.gateway.send import Sender, Sent
 from inhouse.gateway.view import ServingView
-from inhouse.routing import decide_route
 
 _log = logging.getLogger("inhouse.gateway")
 _OK = 200
 _CLIENT_CLOSED = 499
+_NUM_RANDOM_BYTES = 10
 _STATUS_OF_CODE = {
     ErrorCode.UPSTREAM_TIMEOUT: 504,
     ErrorCode.UPSTREAM_RATE_LIMITED: 429,
@@ -50,6 +50,7 @@ class ChatHandler:
         self._sender = sender
         self._sink = sink
         self._writer = writer
+        self._random = b""
         self.num_unwritten_closes = 0
 
     async def serve(self, request: Request, client: ClientConnection, view: ServingView) -> None:
@@ -76,7 +77,7 @@ class ChatHandler:
 
     def _draft_trace(self, call: ChatCall, decision: RouteDecision, view: ServingView) -> TraceDraft:
         now = time.time()
-        random_bytes = os.urandom(10)
+        random_bytes = self._draw_random()
         labels = TraceLabels(
             trace_id=make_trace_id(int(now * 1000), random_bytes),
             writer=self._writer,
@@ -94,6 +95,13 @@ class ChatHandler:
             reasons=decision.reasons,
         )
         return TraceDraft(self._sink, labels, _choose_capture(call, decision.route, view, random_bytes))
+
+    def _draw_random(self) -> bytes:
+        """Ten random bytes, drawn from the system in larger lots."""
+        if len(self._random) < _NUM_RANDOM_BYTES:
+            self._random = os.urandom(_NUM_RANDOM_BYTES * 256)
+        drawn, self._random = self._random[:_NUM_RANDOM_BYTES], self._random[_NUM_RANDOM_BYTES:]
+        return drawn
 
     async def _deliver(self, sent: Sent, client: ClientConnection, draft: TraceDraft, decided: bytes) -> None:
         """Commit the reply: a stream is relayed to its end, anything else is written whole."""
@@ -156,7 +164,7 @@ class ChatHandler:
 
 
 def _decide(call: ChatCall, view: ServingView) -> RouteDecision:
-    decision = decide_route(call.facts, view.snapshot)
+    decision = view.decide(call.facts)
     if decision.candidates:
         return decision
     status, param = (400, "messages") if decision.is_capability_refusal else (503, None)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol, cast
+
+from msgspec import Struct
 
 from inhouse.backends import NEVER, Deadline
 from inhouse.domain import ErrorCode, RequestError
@@ -24,8 +25,7 @@ _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One whole request. `arrived_at` is `time.perf_counter()` at its last byte."""
 
     method: str
@@ -61,7 +61,7 @@ class Host(Protocol):
         """The connection is gone."""
         ...
 
-    def start(self, serving: Coroutine[None, None, None], connection: ClientConnection) -> asyncio.Task[None]:
+    def start(self, serving: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run a request's handler in the server's task set."""
         ...
 
@@ -101,6 +101,7 @@ class ClientConnection(asyncio.Protocol):
         self._parts: list[bytes] = []
         self._num_missing = 0
         self._num_lingered = 0
+        self._request: Request | None = None
         self._task: asyncio.Task[None] | None = None
         self._flow: Flow | None = None
         self._is_reading_paused = False
@@ -184,6 +185,16 @@ class ClientConnection(asyncio.Protocol):
             % (status_line(error.status), JSON_HEADER, headers, len(body), _CLOSE, b"" if is_bodyless else body)
         )
         self._linger()
+
+    def end_serving(self, request: Request) -> None:
+        """Its handler has ended. One that failed unexpectedly left the request open: say so, or break the stream."""
+        if self._request is not request or self._state is not _State.BUSY:
+            return
+        if self._has_begun:
+            self.abort()
+        else:
+            message = "The gateway failed on this request. Its log says why."
+            self.refuse(RequestError(500, ErrorCode.INTERNAL_ERROR, message), closes=True)
 
     def abort(self) -> None:
         """Close at once, dropping what is not yet written."""
@@ -326,8 +337,8 @@ class ClientConnection(asyncio.Protocol):
         self._state = _State.BUSY
         self._has_begun = False
         self._deadline.set(NEVER)
-        request = Request(head.method, head.path, head.headers, body, time.perf_counter())
-        self._task = self._host.start(self._host.serve(request, self), self)
+        self._request = Request(head.method, head.path, head.headers, body, time.perf_counter())
+        self._task = self._host.start(self._host.serve(self._request, self))
 
     def _refuse_reading(self, error: RequestError) -> None:
         self._host.note_refusal(error, "" if self._head is None else self._head.path)
@@ -340,9 +351,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _finish(self, *, closes: bool) -> None:
         """The reply is written: close, or read the next request."""
-        self._task = None
-        self._head = None
-        self._flow = None
+        self._task = self._request = self._head = self._flow = None
         if self._transport is None:
             return
         if closes:

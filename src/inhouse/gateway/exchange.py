@@ -43,6 +43,11 @@ class ChatExchange(Exchange):
         withholds_usage: see StreamMeter.
     """
 
+    # Made when the reply turns out to be a stream.
+    finished: asyncio.Future[None]
+    _cutter: EventCutter
+    _meter: StreamMeter
+
     def __init__(
         self, loop: asyncio.AbstractEventLoop, timeouts: TimeoutSettings, total_at: float, *, withholds_usage: bool
     ) -> None:
@@ -55,11 +60,9 @@ class ChatExchange(Exchange):
         self.is_stream = False
         self.body = b""
         self.reply: WireReply | None = None
-        self.finished: asyncio.Future[None] = loop.create_future()
         self._parts: list[bytes] = []
         self._num_bytes = 0
-        self._cutter = EventCutter()
-        self._meter = StreamMeter(withholds_usage=withholds_usage)
+        self._withholds_usage = withholds_usage
         self._relay: Relay | None = None
         self._failure: EndpointError | None = None
         self._is_ended = False
@@ -121,7 +124,11 @@ class ChatExchange(Exchange):
         """Decide how the body is taken."""
         self.status = status
         self.headers = headers
-        self.is_stream = status == _OK and headers.get(b"content-type", b"").startswith(_EVENT_STREAM)
+        if status == _OK and headers.get(b"content-type", b"").startswith(_EVENT_STREAM):
+            self.is_stream = True
+            self._cutter = EventCutter()
+            self._meter = StreamMeter(withholds_usage=self._withholds_usage)
+            self.finished = self.started.get_loop().create_future()
 
     def on_data(self, data: bytes) -> None:
         """Buffer, or relay."""

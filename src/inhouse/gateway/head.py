@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import httptools
+from msgspec import Struct
 
 from inhouse.domain import ErrorCode, RequestError
 
@@ -16,8 +15,7 @@ _MAX_LENGTH_DIGITS = 18
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\r\n")
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(Struct, frozen=True, kw_only=True):
     """A request's head. `headers` has lower-case names; `content_length` is None where the body is chunked."""
 
     method: str

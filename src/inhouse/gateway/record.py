@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from msgspec import Struct
+
 from inhouse.backends import WireUsage, parse_usage
 from inhouse.domain import (
     Attempt,
@@ -35,8 +37,7 @@ class TraceSink(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class TraceLabels:
+class TraceLabels(Struct, frozen=True, kw_only=True):
     """What is known of a request before it is sent; the words of `TraceOpen` apply."""
 
     trace_id: str
@@ -55,8 +56,7 @@ class TraceLabels:
     reasons: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class Outcome:
+class Outcome(Struct):
     """How a request ended, as the close record tells it. Times are `time.perf_counter()` seconds."""
 
     status: TraceStatus
@@ -173,6 +173,20 @@ class TraceDraft:
         )
         self.is_open = True
         self.sent_at = time.perf_counter()
+
+    def note_attempt(self, began_at: float, status: int | None, code: ErrorCode | None = None) -> None:
+        """Note the end of the attempt under way, which began at `began_at` (`time.perf_counter()` seconds)."""
+        if self._endpoint is None or self._replica is None:
+            raise AssertionError("an attempt ends only after it began")
+        self.attempts.append(
+            Attempt(
+                endpoint_id=self._endpoint.endpoint_id,
+                replica_id=self._replica.replica_id,
+                duration_ms=_milliseconds(time.perf_counter() - began_at),
+                code=None if code is None else code.value,
+                status=status or None,
+            )
+        )
 
     def close(self, outcome: Outcome) -> None:
         """Put the close record on disk, once; later calls do nothing.

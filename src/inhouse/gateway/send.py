@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator
+
+from msgspec import Struct
 
 from inhouse.backends import HttpClient
-from inhouse.domain import Attempt, Candidate, Endpoint, EndpointError, ErrorCode, Replica
+from inhouse.domain import Candidate, Endpoint, EndpointError, ErrorCode, Replica
 from inhouse.gateway.call import ChatCall
 from inhouse.gateway.exchange import ChatExchange
 from inhouse.gateway.record import TraceDraft
@@ -21,11 +21,11 @@ from inhouse.routing import pick_replica
 AVOID_S = 5.0
 """A replica that could not be reached is tried last for this long, so that a dead one is not everybody's first try."""
 _AVOIDED = 1_000_000
-_FORWARDED = (b"content-type", b"accept", b"x-request-id", b"traceparent", b"tracestate")
+_FORWARDED = (b"accept", b"x-request-id", b"traceparent", b"tracestate")
+_JSON = b"application/json"
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(Struct, frozen=True):
     """A reply that can be committed, and who gave it."""
 
     exchange: ChatExchange
@@ -65,28 +65,32 @@ class Sender:
         """
         loop = asyncio.get_running_loop()
         total_at = loop.time() + self._timeouts.total_s
-        failure: EndpointError | None = None
+        failure = EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "no replica is ready")
         for candidate, endpoint, replica in self._list_tries(candidates, view):
             draft.begin_attempt(candidate, endpoint, replica)
-            exchange = ChatExchange(
-                loop,
-                self._timeouts,
-                total_at,
-                withholds_usage=call.chat.is_stream and not call.chat.asks_usage,
-            )
+            withholds_usage = call.chat.is_stream and not call.chat.asks_usage
+            exchange = ChatExchange(loop, self._timeouts, total_at, withholds_usage=withholds_usage)
+            began_at = time.perf_counter()
+            is_started = False
+            self._in_flight[replica.replica_id] += 1
             try:
-                with self._attempt(draft, endpoint, replica, exchange):
-                    address = view.address(endpoint, replica)
-                    payload = build_payload(address.head, call, endpoint.model)
-                    await self._client.perform(address.target, payload, exchange, self._timeouts.connect_s)
+                address = view.address(endpoint, replica)
+                payload = build_payload(address.head, call, endpoint.model)
+                await self._client.perform(address.target, payload, exchange, self._timeouts.connect_s)
+                is_started = True
             except EndpointError as error:
                 failure = error
+                self._note_failure(error, replica, exchange)
+                draft.note_attempt(began_at, error.status, error.code)
                 if not error.is_retryable or loop.time() >= total_at:
                     break
             else:
+                draft.note_attempt(began_at, exchange.status)
                 return Sent(exchange, candidate, endpoint, replica)
-        if failure is None:
-            raise EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "no replica is ready")
+            finally:
+                if not is_started:
+                    exchange.abandon()
+                    self.release(replica)
         raise failure
 
     def release(self, replica: Replica) -> None:
@@ -115,38 +119,10 @@ class Sender:
         self._avoided_until = {replica_id: at for replica_id, at in self._avoided_until.items() if at > now}
         return self._in_flight + Counter(dict.fromkeys(self._avoided_until, _AVOIDED))
 
-    @contextmanager
-    def _attempt(
-        self, draft: TraceDraft, endpoint: Endpoint, replica: Replica, exchange: ChatExchange
-    ) -> Generator[None]:
-        """Count and note one attempt; one that fails or is cancelled gives its connection up."""
-        began_at = time.perf_counter()
-        code: ErrorCode | None = None
-        status: int | None = None
-        self._in_flight[replica.replica_id] += 1
-        is_started = False
-        try:
-            yield
-            is_started = True
-            status = exchange.status
-        except EndpointError as error:
-            code, status = error.code, error.status
-            if status is None:
-                self._avoided_until[replica.replica_id] = time.monotonic() + AVOID_S
-            raise
-        finally:
-            if not is_started:
-                exchange.abandon()
-                self.release(replica)
-            draft.attempts.append(
-                Attempt(
-                    endpoint_id=endpoint.endpoint_id,
-                    replica_id=replica.replica_id,
-                    duration_ms=round((time.perf_counter() - began_at) * 1000.0, 3),
-                    code=None if code is None else code.value,
-                    status=status or None,
-                )
-            )
+    def _note_failure(self, error: EndpointError, replica: Replica, exchange: ChatExchange) -> None:
+        """A replica that gave no answer at all is tried last for a while."""
+        if error.status is None and exchange.status == 0:
+            self._avoided_until[replica.replica_id] = time.monotonic() + AVOID_S
 
 
 def build_payload(head: bytes, call: ChatCall, model: str) -> bytes:
@@ -154,4 +130,10 @@ def build_payload(head: bytes, call: ChatCall, model: str) -> bytes:
     body = call.chat.edit(model)
     headers = call.request.headers
     lines = [b"%b: %b\r\n" % (name, headers[name]) for name in _FORWARDED if name in headers]
-    return b"%b%bcontent-length: %d\r\n\r\n%b" % (head, b"".join(lines), len(body), body)
+    return b"%b%bcontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (
+        head,
+        b"".join(lines),
+        headers.get(b"content-type", _JSON),
+        len(body),
+        body,
+    )

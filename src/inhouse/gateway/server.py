@@ -56,13 +56,13 @@ class GatewayServer:
         self._chat = ChatHandler(self.sender, parts.sink, parts.writer)
         self._connections: set[ClientConnection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connection_of: dict[asyncio.Task[None], ClientConnection] = {}
+        self._loop = asyncio.get_running_loop()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
     def build_protocol(self) -> ClientConnection:
         """A protocol for a connection just accepted."""
-        return ClientConnection(self, asyncio.get_running_loop())
+        return ClientConnection(self, self._loop)
 
     async def drain(self, drain_s: float) -> None:
         """Let requests under way finish, then end the rest visibly. The listener must be closed before."""
@@ -98,12 +98,10 @@ class GatewayServer:
         if not self._connections:
             self._quiet.set()
 
-    def start(self, serving: Coroutine[None, None, None], connection: ClientConnection) -> asyncio.Task[None]:
+    def start(self, serving: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """Run a request's handler in the server's task set."""
-        task = asyncio.get_running_loop().create_task(serving)
+        task = self._loop.create_task(serving)
         self._tasks.add(task)
-        self._connection_of[task] = connection
-        task.add_done_callback(self._end)
         return task
 
     async def serve(self, request: Request, connection: ClientConnection) -> None:
@@ -117,6 +115,11 @@ class GatewayServer:
         except RequestError as error:
             self.note_refusal(error, request.path)
             connection.refuse(error, _refusal_headers(error, request.path))
+        finally:
+            task = asyncio.current_task()
+            if task is not None:
+                self._tasks.discard(task)
+            connection.end_serving(request)
 
     def note_refusal(self, error: RequestError, path: str) -> None:
         """Count and log a refusal: status, code and path, no content and no key."""
@@ -124,20 +127,6 @@ class GatewayServer:
         _log.info("refused %d %s %r", error.status, error.code.value, path[:_MAX_LOGGED_PATH_CHARS])
 
     # Own steps.
-
-    def _end(self, task: asyncio.Task[None]) -> None:
-        """A handler has ended. One that failed unexpectedly ends its connection, never the gateway."""
-        self._tasks.discard(task)
-        connection = self._connection_of.pop(task)
-        failure = None if task.cancelled() else task.exception()
-        if failure is None:
-            return
-        _log.error("internal error: %s", type(failure).__name__, exc_info=failure)
-        if connection.has_begun:
-            connection.abort()
-        else:
-            message = "The gateway failed on this request. Its log says why."
-            connection.refuse(RequestError(500, ErrorCode.INTERNAL_ERROR, message), closes=True)
 
     async def _wait_quiet(self, timeout_s: float) -> None:
         try:

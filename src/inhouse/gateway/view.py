@@ -18,11 +18,16 @@ from inhouse.domain import (
     InhouseError,
     Replica,
     ReplicaState,
+    RequestFacts,
     Route,
+    RouteDecision,
     Snapshot,
 )
 from inhouse.gateway.auth import Authenticator
 from inhouse.gateway.replies import header_line
+from inhouse.routing import decide_route
+
+_MAX_DECISIONS = 1024
 
 
 class BadSnapshotError(InhouseError):
@@ -56,6 +61,7 @@ class ServingView:
         self.snapshot = snapshot
         self.auth = Authenticator(snapshot.keys, pepper, is_open=snapshot.is_open)
         self._addresses: dict[tuple[str, str], Address | None] = {}
+        self._decisions: dict[RequestFacts, RouteDecision] = {}
         self._reply_headers: dict[tuple[str, str, str], bytes] = {}
         self._captures = {name: _decide_capture(route, snapshot) for name, route in snapshot.routes.items()}
         for route in snapshot.routes.values():
@@ -76,6 +82,15 @@ class ServingView:
             message = f"no credential is held for endpoint {endpoint.endpoint_id}"
             raise EndpointError(ErrorCode.UPSTREAM_AUTH_FAILED, message)
         return address
+
+    def decide(self, facts: RequestFacts) -> RouteDecision:
+        """`decide_route` on this snapshot. It is pure, so equal facts are decided once; the memory is bounded."""
+        decision = self._decisions.get(facts)
+        if decision is None:
+            if len(self._decisions) >= _MAX_DECISIONS:
+                self._decisions.clear()
+            decision = self._decisions[facts] = decide_route(facts, self.snapshot)
+        return decision
 
     def reply_headers(self, route: str, candidate: Candidate) -> bytes:
         """Header lines that tell the client what was decided."""
