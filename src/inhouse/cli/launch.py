@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -43,7 +44,11 @@ def choose_addresses(configuration: Configuration, previous: Addresses | None) -
         metrics_port=choose(("agent", "metrics_port"), "127.0.0.1", metrics, previous and previous.metrics_port),
     )
     simulated = [name for name, provider in settings.providers.items() if provider.simulated]
-    urls = {name: f"http://127.0.0.1:{choose(('providers', name), '127.0.0.1', 0, None)}/v1" for name in simulated}
+    known = previous.providers if previous else {}
+    urls: dict[str, str] = {}
+    for name in simulated:
+        port = choose(("providers", name), "127.0.0.1", 0, _port_of(known[name]) if name in known else None)
+        urls[name] = f"http://127.0.0.1:{port}/v1"
     return msgspec.structs.replace(addresses, providers=urls)
 
 
@@ -131,11 +136,15 @@ def _provider_starts(configuration: Configuration, addresses: Addresses) -> list
                     model_names=names,
                     settings=provider.simulated.model_dump(mode="json"),
                     host="127.0.0.1",
-                    port=int(addresses.providers[name].rsplit(":", 1)[1].removesuffix("/v1")),
+                    port=_port_of(addresses.providers[name]),
                     api_key=provider.api_key.get_secret_value() if provider.api_key else None,
                 )
             )
     return starts
+
+
+def _port_of(url: str) -> int:
+    return urlsplit(url).port or 0
 
 
 def _dump_deployments(configuration: Configuration) -> dict[str, Any]:

@@ -1,0 +1,176 @@
+"""Kill -9 of each process under load: what was completed is on record, nothing is orphaned, service comes back."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from flows.installation import FILE, KEY, Running, answers, is_alive, list_processes, run_up, wait_until
+from inhouse.backends import HttpClient
+from inhouse.cli.traffic import ChatCall, ChatReply, stream_chat
+from inhouse.domain import ReplicaState, TraceStatus
+from inhouse.evals.tickets import generate_workload
+
+TICKETS = generate_workload(200, seed=5)
+pytestmark = pytest.mark.engine
+
+
+@dataclass
+class Load:
+    """What the clients saw."""
+
+    completed: list[ChatReply] = field(default_factory=list[ChatReply])
+    cut: list[ChatReply] = field(default_factory=list[ChatReply])
+    refused: list[ChatReply] = field(default_factory=list[ChatReply])
+    is_on: bool = True
+
+
+@contextlib.asynccontextmanager
+async def under_load(running: Running, *, num_clients: int = 4, route: str = "desk") -> AsyncIterator[Load]:
+    """Keep asking from several clients for as long as the block runs."""
+    load = Load()
+    async with contextlib.aclosing(HttpClient()) as client, asyncio.TaskGroup() as group:
+        call = ChatCall(client, running.base_url, KEY)
+
+        async def ask(offset: int) -> None:
+            position = offset
+            while load.is_on:
+                ticket = TICKETS[position % len(TICKETS)]
+                position += num_clients
+                body = {"model": route, "messages": [{"role": "user", "content": ticket.prompt}], "max_tokens": 160}
+                reply = await stream_chat(call, body, headers={"x-inhouse-task": ticket.task})
+                kind = load.completed if reply.is_complete else load.cut if reply.status == 200 else load.refused
+                kind.append(reply)
+                if kind is load.refused:
+                    await asyncio.sleep(0.02)
+
+        for offset in range(num_clients):
+            group.create_task(ask(offset))
+        try:
+            yield load
+        finally:
+            load.is_on = False
+
+
+async def wait_for_more(load: Load, count: int, timeout_s: float = 20.0) -> None:
+    """Wait until `count` further requests are completed."""
+    target = len(load.completed) + count
+    async with asyncio.timeout(timeout_s):
+        while len(load.completed) < target:
+            await asyncio.sleep(0.02)
+
+
+def assert_all_on_record(running: Running, load: Load) -> None:
+    ids = [reply.headers["trace"] for reply in load.completed]
+    wait_until(lambda: all(trace.close for trace in running.store.traces.find(ids).values()), 10, "closes")
+    traces = running.store.traces.find(ids)
+    assert len(ids) == len(set(ids))
+    assert [trace_id for trace_id in ids if trace_id not in traces] == []
+    assert {trace.status for trace in traces.values()} == {TraceStatus.COMPLETE}
+
+
+async def test_no_completed_request_is_lost_when_the_gateway_is_killed(installation: Running) -> None:
+    began_at = time.time()
+    async with under_load(installation) as load:
+        await wait_for_more(load, 40)
+        os.kill(installation.find_pid("gateway"), signal.SIGKILL)
+        await wait_for_more(load, 40)
+
+    assert_all_on_record(installation, load)
+    assert all(reply.error for reply in load.cut)
+    died_open = installation.store.traces.list(1000, status=TraceStatus.ABORTED, since=began_at)
+    assert len(died_open) >= 1
+    assert {trace.close.error_code for trace in died_open if trace.close} <= {"gateway_lost", "client_closed"}
+    assert installation.store.traces.list(10, status=TraceStatus.OPEN) == []
+
+
+async def test_nothing_stops_serving_when_control_is_killed(installation: Running) -> None:
+    async with under_load(installation) as load:
+        await wait_for_more(load, 20)
+        os.kill(installation.find_pid("control"), signal.SIGKILL)
+        await wait_for_more(load, 80)
+
+    assert (load.cut, load.refused) == ([], [])
+    assert_all_on_record(installation, load)
+    wait_until(lambda: answers(f"{installation.admin_url}/api/healthz"), what="control is back")
+
+
+async def test_engines_die_with_the_agent_and_come_back_at_the_same_address(installation: Running) -> None:
+    (before,) = installation.replicas()
+    async with under_load(installation) as load:
+        await wait_for_more(load, 20)
+        os.kill(installation.find_pid("agent"), signal.SIGKILL)
+        assert before.pid is not None
+        await asyncio.to_thread(wait_until, lambda: not is_alive(before.pid or 0), 5, "the engine's end")
+        await wait_for_more(load, 40)
+        await asyncio.to_thread(
+            wait_until,
+            lambda: any(row.state is ReplicaState.READY and row.pid != before.pid for row in installation.replicas()),
+            20,
+            "a new engine",
+        )
+        await wait_for_more(load, 20)
+
+    (after,) = installation.replicas()
+    assert after.base_url == before.base_url
+    assert all(reply.error for reply in load.cut)
+    assert load.refused == []  # before the commit point the route falls back
+    assert_all_on_record(installation, load)
+
+
+async def test_a_killed_engine_is_a_visible_error_then_a_fallback_then_back(installation: Running) -> None:
+    pid = installation.find_pid("engine")
+
+    async def kill_at_three(num_events: int) -> None:
+        if num_events == 3:
+            os.kill(pid, signal.SIGKILL)
+
+    async with contextlib.aclosing(HttpClient()) as client:
+        call = ChatCall(client, installation.base_url, KEY)
+        body = {"model": "desk", "messages": [{"role": "user", "content": "go on"}], "max_tokens": 900}
+        cut = await stream_chat(call, {**body, "ignore_eos": True}, on_event=kill_at_three)
+        after = await stream_chat(call, body)
+
+    assert not cut.is_complete
+    assert cut.error is not None
+    assert "upstream_cut" in cut.error
+    assert after.is_complete
+    wait_until(lambda: installation.store.traces.get(cut.headers["trace"]), 5, "the trace")
+    trace = installation.store.traces.get(cut.headers["trace"])
+    assert trace is not None
+    assert trace.status is TraceStatus.ABORTED
+    wait_until(
+        lambda: any(row.state is ReplicaState.READY and row.pid != pid for row in installation.replicas()),
+        what="the engine is back",
+    )
+
+
+def test_nothing_is_left_when_up_itself_is_killed(tmp_path: Path) -> None:
+    environment = {"FLOW_KEY": KEY, "FLAKY_URL": "http://127.0.0.1:9/v1"}
+    with run_up(tmp_path, FILE, environment) as running:
+        pids = list_processes(running.process.pid)
+        assert len(pids) == 6, pids
+        running.process.kill()
+        running.process.wait()
+
+        wait_until(lambda: not any(is_alive(pid) for pid in pids), 15, "the end of every process")
+
+
+def test_stopping_leaves_nothing_running_and_a_second_start_works(tmp_path: Path) -> None:
+    environment = {"FLOW_KEY": KEY, "FLAKY_URL": "http://127.0.0.1:9/v1"}
+    addresses: list[object] = []
+    for _ in range(2):
+        started_at = time.monotonic()
+        with run_up(tmp_path, FILE, environment) as running:
+            pids = list_processes(running.process.pid)
+            addresses.append(running.addresses)
+        assert running.process.returncode == 0
+        assert not any(is_alive(pid) for pid in pids)
+        assert time.monotonic() - started_at < 60
+    assert addresses[0] == addresses[1]
