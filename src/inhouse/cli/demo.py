@@ -16,6 +16,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from inhouse.backends import HttpClient
 from inhouse.cli.check import check_configuration
@@ -93,7 +94,9 @@ async def _play(stage: Stage) -> None:
 
 
 def _print_next() -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_row("inhouse init", "write your own file after three questions")
+    table.add_row("inhouse up -c inhouse.yaml", "serve it, and point OPENAI_BASE_URL at it")
+    table.add_row("inhouse eval run assistant --on in-house --against paid/mid", "judge before you switch")
     out.print("\nnext:")
-    out.print("  inhouse init                                   write your own file after three questions")
-    out.print("  inhouse up -c inhouse.yaml                     serve it; point OPENAI_BASE_URL at it")
-    out.print("  inhouse eval run builtin:tickets --on in-house   judge an endpoint before it takes traffic")
+    out.print(table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.panel import Panel
@@ -87,7 +86,7 @@ def render_runs(rows: Iterable[EvalRunRow]) -> Table:
 def render_comparison(comparison: Comparison, *, num_flips: int = 2) -> RenderableType:
     """Candidate against baseline: the change by task, the verdict, and some flipped answers side by side."""
     before, after = comparison.baseline.endpoint_id, comparison.candidate.endpoint_id
-    table = new_table("task", before, after, "change", "95 % interval", "lost", "won", "n", "")
+    table = new_table("task", before, after, "change, pp", "95 % interval", "lost", "won", "n", "")
     for row in comparison.tasks:
         table.add_row(escape(row.name), *_compared_cells(row))
     table.add_section()
@@ -115,18 +114,16 @@ def render_verdict(verdict: Verdict) -> Text:
 
 def render_flip(flip: Flip, before: str, after: str) -> RenderableType:
     """One flipped sample: the prompt, and both answers side by side."""
-    title = f"{flip.sample_id}  ({flip.task}; right: {flip.target})"
-    answers = Columns(
-        [
-            _render_answer(before, flip.baseline_output, flip.baseline_error, flip.baseline_value),
-            _render_answer(after, flip.candidate_output, flip.candidate_error, flip.candidate_value),
-        ],
-        equal=True,
-        expand=True,
+    answers = Table.grid(expand=True, padding=(0, 2))
+    answers.add_column(ratio=1)
+    answers.add_column(ratio=1)
+    answers.add_row(
+        _render_answer(before, flip.baseline_output, flip.baseline_error, flip.baseline_value),
+        _render_answer(after, flip.candidate_output, flip.candidate_error, flip.candidate_value),
     )
-    return Panel(
-        Group(Text(flip.prompt, style="dim"), answers), title=escape(title), title_align="left", border_style="dim"
-    )
+    parts = (Text(flip.prompt, style="dim"), Text(f"right: {flip.target}", style="dim"), answers)
+    title = escape(f"{flip.sample_id} ({flip.task})")
+    return Panel(Group(*parts), title=title, title_align="left", border_style="dim")
 
 
 def short_digest(digest: str | None) -> str:
@@ -135,20 +132,21 @@ def short_digest(digest: str | None) -> str:
 
 
 def format_interval(interval: Interval | None, *, is_signed: bool = False) -> str:
-    """`91.2 – 97.0 %`, or a dash where there is none."""
+    """`91.2 to 97.0` in percent (or points), or a dash where there is none."""
     if interval is None:
         return "-"
     if is_signed:
-        return f"{interval.low * 100:+.1f} … {interval.high * 100:+.1f} pp"
-    return f"{interval.low * 100:.1f} – {interval.high * 100:.1f} %"
+        return f"{interval.low * 100:+.1f} to {interval.high * 100:+.1f}"
+    return f"{interval.low * 100:.1f} to {interval.high * 100:.1f}"
 
 
 def new_table(*columns: str) -> Table:
     """A plain table: no lines but under the header, numbers to the right."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    numbers = {"n", "score", "lost", "won", "change", "failed", "unscored", "requests"}
+    numbers = {"n", "score", "lost", "won", "change, pp", "failed", "unscored", "requests"}
     for column in columns:
-        table.add_column(escape(column), justify="right" if column in numbers else "left")
+        justify = "right" if column in numbers else "left"
+        table.add_column(escape(column), justify=justify, no_wrap=True)
     return table
 
 
@@ -177,7 +175,7 @@ def _compared_cells(row: ComparedScore) -> list[str]:
     return [
         "-" if row.baseline is None else f"{row.baseline:.1%}",
         "-" if row.candidate is None else f"{row.candidate:.1%}",
-        f"{result.difference * 100:+.1f} pp",
+        f"{result.difference * 100:+.1f}",
         format_interval(row.interval, is_signed=True),
         str(result.num_lost),
         str(result.num_won),

@@ -44,7 +44,7 @@ def choose_addresses(configuration: Configuration, previous: Addresses | None) -
         metrics_port=choose(("agent", "metrics_port"), "127.0.0.1", metrics, previous and previous.metrics_port),
     )
     simulated = [name for name, provider in settings.providers.items() if provider.simulated]
-    known = previous.providers if previous else {}
+    known: Mapping[str, str] = previous.providers if previous else {}
     urls: dict[str, str] = {}
     for name in simulated:
         port = choose(("providers", name), "127.0.0.1", 0, _port_of(known[name]) if name in known else None)

@@ -12,7 +12,10 @@ from rich.text import Text
 from inhouse.cli.config import ConfigFileError
 from inhouse.domain import ConfigError, InhouseError, StateError
 
-out = Console(highlight=False, soft_wrap=False)
+_PIPED_COLUMNS = 110
+"""Width where the output is no terminal: a log or a pipe wraps nothing itself."""
+
+out = Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else _PIPED_COLUMNS)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 

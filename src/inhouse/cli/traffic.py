@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -89,16 +88,6 @@ async def run_all(items: Sequence[T], worker: Callable[[T], Awaitable[R]], *, nu
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(guarded(item)) for item in items]
     return [task.result() for task in tasks]
-
-
-async def wait_for(condition: Callable[[], Awaitable[bool]], *, timeout_s: float, poll_s: float = 0.05) -> float | None:
-    """Poll until `condition` holds; returns the seconds it took, None when it did not hold in time."""
-    started_at = time.monotonic()
-    while time.monotonic() - started_at < timeout_s:
-        if await condition():
-            return time.monotonic() - started_at
-        await asyncio.sleep(poll_s)
-    return None
 
 
 class _Collected:

@@ -17,7 +17,7 @@ from inhouse.cli.evals_view import format_interval, new_table
 from inhouse.cli.oracle import demo_workload
 from inhouse.cli.scenes.stage import ROUTE, Stage
 from inhouse.cli.traffic import ChatReply, run_all, stream_chat
-from inhouse.domain import Trace, TraceClose, format_usd
+from inhouse.domain import Trace, TraceClose
 from inhouse.evals import load_suite, wilson_interval
 from inhouse.evals.tickets import TaskType, Ticket
 
@@ -54,6 +54,7 @@ async def show_hybrid(stage: Stage) -> None:
         f"{in_house} of {len(answered)} requests ({in_house / len(answered):.0%}) stayed in-house; "
         f"{len(failed)} failed; {seconds:.1f} s for all"
     )
+    stage.status("$ per million requests of that kind, usage-based: tokens at list price, or the machine's busy share")
     stage.require(
         not failed, f"{len(failed)} requests failed, the first with {failed[0].reply.error if failed else ''}"
     )
@@ -132,7 +133,7 @@ def _render(stage: Stage, answered: Sequence[_Answered]) -> Any:
     for item in answered:
         groups[item.task, item.reply.headers.get("endpoint", "none")].append(item)
     table = new_table(
-        "task", "endpoint", "", "n", "right", "95 % interval", "TTFT p50/p95", "TPOT p50", "USD per 1,000 requests"
+        "task", "endpoint", "", "n", "right, %", "95 % interval", "TTFT p50/p95, ms", "TPOT p50, ms", "$ per million"
     )
     order = [*TaskType, "(image)"]
     for (task, endpoint), items in sorted(groups.items(), key=lambda group: (order.index(group[0][0]), group[0][1])):
@@ -144,7 +145,7 @@ def _render(stage: Stage, answered: Sequence[_Answered]) -> Any:
             endpoint,
             stage.tag(is_simulated=any(item.reply.headers.get("simulated") for item in items)),
             str(len(items)),
-            f"{num_right / len(scored):.1%}" if scored else "not scored",
+            f"{num_right / len(scored) * 100:.1f}" if scored else "not scored",
             format_interval(wilson_interval(num_right, len(scored))) if scored else "",
             _format_quantiles(closes, lambda close: close.ttft_ms, (0.5, 0.95)),
             _format_quantiles(closes, lambda close: close.tpot_ms, (0.5,)),
@@ -163,9 +164,9 @@ def _format_quantiles(
     values = [value for close in closes if (value := read(close)) is not None]
     if not values:
         return "-"
-    return "/".join(f"{value:.1f}" for value in np.quantile(values, shares)) + " ms"
+    return "/".join(f"{value:.1f}" for value in np.quantile(values, shares))
 
 
 def _format_cost(closes: Sequence[TraceClose]) -> str:
     costs = [close.cost_usd for close in closes if close.cost_usd is not None]
-    return format_usd(1000 * sum(costs) / len(costs)) if costs else "unpriced"
+    return f"{1e6 * sum(costs) / len(costs):,.2f}" if costs else "unpriced"

@@ -19,11 +19,9 @@ from inhouse.evals import (
     compare_runs,
     load_suite,
     run_suite,
-    take_per_task,
 )
 from inhouse.evals import Progress as RunProgress
 
-_PER_TASK = 80
 _BASELINE = "clerk"
 _CANDIDATE = "clerk-q2k"
 
@@ -31,7 +29,7 @@ _CANDIDATE = "clerk-q2k"
 async def show_quantization(stage: Stage) -> None:
     """Evaluate both engines at the same time, through the gateway, and compare sample by sample."""
     stage.title(3, "Would a smaller quantization do? Uniform Q2_K against F16 on the suite, sample by sample")
-    suite = take_per_task(load_suite("builtin:tickets"), _PER_TASK)
+    suite = load_suite("builtin:tickets")
     stage.status(f"{len(suite.samples)} samples on each, pinned to the endpoint, every answer stored and scored")
     started_at = time.monotonic()
     platform = stage.platform
