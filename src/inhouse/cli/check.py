@@ -36,7 +36,11 @@ def check(
         print_json({"file": str(file), "is_valid": True, **counts, "warnings": warnings})
         return
     print_warnings(warnings)
-    out.print(f"[bold green]ok[/]  {file}: " + ", ".join(f"{count} {name}" for name, count in counts.items()))
+    out.print(f"[bold green]ok[/]  {file}: " + ", ".join(_count(name, count) for name, count in counts.items()))
+
+
+def _count(name: str, count: int) -> str:
+    return f"{count} {name.removesuffix('s') if count == 1 else name}"
 
 
 def check_configuration(configuration: Configuration) -> list[str]:

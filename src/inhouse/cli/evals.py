@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from inhouse.backends import HttpClient
 from inhouse.cli.config import Configuration
-from inhouse.cli.evals_view import render_comparison, render_run, render_runs, render_verdict
+from inhouse.cli.evals_view import render_comparison, render_run, render_runs
 from inhouse.cli.installation import DEFAULT_FILE, ConfigOption, Installation, JsonOption, open_installation
 from inhouse.cli.terminal import ExitCode, err, out, print_json
 from inhouse.domain import ConfigError
@@ -237,5 +237,4 @@ def _exit_unless_good(runs: list[EvalRun], comparison: Comparison | None) -> Non
         raise typer.Exit(ExitCode.FAILED)
     verdict = comparison.verdict if comparison else None
     if verdict is not None and verdict.kind is not VerdictKind.APPROVED:
-        err.print(render_verdict(verdict))
         raise typer.Exit(ExitCode.FAILED)

@@ -40,7 +40,7 @@ routes:
       in-house: {endpoint: in-house}
 $paid_variant    use:
       default: in-house
-$rules$fallback
+$rules$fallback$suite
 # Clients' keys. Without any, only this machine may call the data port.
 # keys:
 #   my-app: {key: "$${MY_APP_KEY}", team: my-team}
@@ -117,10 +117,18 @@ def render_file(name: str, in_house: str, provider: str, provider_model: str, *,
         deployment=_render_deployment(in_house),
         paid_variant=paid,
         rules=rules,
+        suite=_render_suite(in_house),
         fallback="    fallback: [paid]                        # when in-house fails before its first byte\n"
         if is_shared
         else "",
     )
+
+
+def _render_suite(in_house: str) -> str:
+    loss = "    allowed_loss: {worse_answers: 5%, confidence: 95%}\n"
+    if in_house == "clerk":
+        return f"    suite: builtin:tickets                  # your own: docs/guides/suites.md\n{loss}"
+    return f"    # suite: suites/assistant.yaml           # your own test set: docs/guides/suites.md\n{loss}"
 
 
 def _render_deployment(in_house: str) -> str:

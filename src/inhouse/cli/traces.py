@@ -13,8 +13,13 @@ from rich.table import Table
 from inhouse.cli.installation import DEFAULT_FILE, ConfigOption, JsonOption, open_installation
 from inhouse.cli.terminal import ExitCode, err, out, print_json
 from inhouse.domain import Trace, TraceClose, TraceStatus, UsageBasis, format_usd
+from inhouse.store import Store
 
 traces_app = typer.Typer(help="Look at requests: the last ones, or one in full.", invoke_without_command=True)
+
+SHORT_ID = 12
+"""Characters of an id's end that the table shows: the random part."""
+_NUM_SEARCHED = 10_000
 
 STATUS_STYLES = {
     TraceStatus.COMPLETE: "green",
@@ -51,13 +56,15 @@ def list_traces(
 
 @traces_app.command("show")
 def show_trace(
-    trace_id: Annotated[str, typer.Argument(help="Id from the reply header x-inhouse-trace.")],
+    trace_id: Annotated[
+        str, typer.Argument(help="Id from the reply header x-inhouse-trace, or its last 12 characters.")
+    ],
     file: ConfigOption = DEFAULT_FILE,
     as_json: JsonOption = False,
 ) -> None:
     """Show one request: the decision with its reasons, attempts, timings, usage, cost, digests."""
     with open_installation(file) as installation:
-        trace = installation.store.traces.get(trace_id)
+        trace = _find_trace(installation.store, trace_id.removeprefix("…"))
     if trace is None:
         err.print(f"there is no trace {trace_id} (a request appears within a second of its end)")
         raise typer.Exit(ExitCode.FAILED)
@@ -67,28 +74,34 @@ def show_trace(
     out.print(render_trace(trace))
 
 
+def _find_trace(store: Store, trace_id: str) -> Trace | None:
+    """The trace of a whole id, or the newest one whose id ends so, among the last that the list would show."""
+    found = store.traces.get(trace_id)
+    if found is None and len(trace_id) >= SHORT_ID:
+        recent = store.traces.list(_NUM_SEARCHED)
+        found = next((trace for trace in recent if trace.open.trace_id.endswith(trace_id)), None)
+    return found
+
+
 def render_table(traces: list[Trace]) -> Table:
     """Traces as a table, newest first."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name, justify in (
-        ("time", "left"), ("trace", "left"), ("route", "left"), ("task", "left"), ("variant", "left"),
-        ("endpoint", "left"), ("status", "left"), ("in/out", "right"), ("cost", "right"), ("TTFT", "right"),
-        ("E2E", "right"),
+        ("time", "left"), ("trace", "left"), ("route", "left"), ("task", "left"), ("endpoint", "left"),
+        ("status", "left"), ("in/out", "right"), ("cost", "right"), ("E2E", "right"),
     ):  # fmt: skip
         table.add_column(name, justify=justify, no_wrap=name in {"time", "trace", "status"})  # type: ignore[arg-type]
     for trace in traces:
         close = trace.close
         table.add_row(
             datetime.fromtimestamp(trace.open.started_at, tz=UTC).astimezone().strftime("%H:%M:%S"),
-            trace.open.trace_id,
-            escape(trace.open.route or "-"),
+            f"…{trace.open.trace_id[-SHORT_ID:]}",
+            escape(trace.open.route or "(eval)"),
             escape(trace.open.task or "-"),
-            escape((close or trace.open).variant or "-"),
             escape((close or trace.open).endpoint_id) + (" [magenta]simulated[/]" if _is_simulated(trace) else ""),
             f"[{STATUS_STYLES[trace.status]}]{trace.status}[/]",
             _format_tokens(close),
             format_usd(close.cost_usd) if close else "",
-            _format_ms(close.ttft_ms if close else None),
             _format_ms(close.e2e_ms if close else None),
         )
     return table
