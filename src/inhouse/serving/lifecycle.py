@@ -36,11 +36,13 @@ class Sight(Struct, frozen=True, kw_only=True):
         exit_detail: why there is no process, in words.
         probe: the last answer; None where none was asked for.
         mismatches: what runs other than was asked, in words.
+        was_spawned: where there is no process: the last launch came as far as a process.
         has_progressed: the engine worked between two looks, though the probe failed: it is busy, not dead.
     """
 
     is_running: bool
     exit_detail: str = ""
+    was_spawned: bool = True
     probe: ReadinessProbe | None = None
     mismatches: tuple[str, ...] = ()
     has_progressed: bool = False
@@ -54,7 +56,7 @@ class Life(Struct, frozen=True, kw_only=True):
         start_timeout_s: time from the launch to the first token; then it is killed.
         launched_at: None while there is no process.
         ready_since: None while not ready.
-        num_launches: launches so far; each after the first is a restart.
+        num_launches: processes launched so far; each after the first is a restart.
         backoff_s: wait before the next restart.
         retry_at: not launched before this time.
     """
@@ -109,6 +111,7 @@ def _decide_absent(life: Life, sight: Sight, now: float) -> tuple[Life, Action]:
             detail=sight.exit_detail,
             launched_at=None,
             ready_since=None,
+            num_launches=life.num_launches - (0 if sight.was_spawned else 1),
             backoff_s=min(MAX_BACKOFF_S, max(FIRST_BACKOFF_S, wait_s * 2)),
             retry_at=now + wait_s,
         )

@@ -83,6 +83,7 @@ class ReplicaKeeper:
         self._facts: WeightsFacts | None = None
         self._digest: Digest | None = None
         self._exit_detail = ""
+        self._was_spawned = True
         self._stop = asyncio.Event()
 
     @property
@@ -102,8 +103,10 @@ class ReplicaKeeper:
                 sight = await self._observe()
                 self._life, action = decide_step(self._life, sight, clock())
                 await self._act(action)
-                if action is Action.LAUNCH and self._process is None:
-                    continue  # it could not be launched: the next look says why
+                if action is Action.LAUNCH:
+                    self._was_spawned = self._process is not None
+                    if not self._was_spawned:
+                        continue  # the next look says why
                 self._note()
                 await self._until(asyncio.sleep(self._life.next_look_s(clock())))
         finally:
@@ -115,7 +118,7 @@ class ReplicaKeeper:
                 self._exit_detail = self._describe_exit(self._process.returncode)
                 self._process = None
             if self._process is None:
-                return Sight(is_running=False, exit_detail=self._exit_detail)
+                return Sight(is_running=False, exit_detail=self._exit_detail, was_spawned=self._was_spawned)
         seen = await self._until(self._look())
         if seen is None:  # the process died, or the agent stops, while it was asked
             return Sight(is_running=True)
@@ -166,10 +169,10 @@ class ReplicaKeeper:
     async def _launch(self) -> None:
         """Start the engine process; where that fails, the next look finds no process and the reason."""
         try:
+            self._choose_address()
             prepared = await self._parts.prepare()
             self._facts = prepared.facts
             self._deployment = Deployment(self._deployment.name, self._deployment.settings, prepared.path)
-            self._choose_address()
             await self._spawn()
         except (ConfigError, OSError) as error:
             if str(error) != self._exit_detail:

@@ -31,7 +31,7 @@ class ReplicaSettings(Settings):
     @model_validator(mode="after")
     def _check_fixed(self) -> Self:
         if self.max is not None and self.max != self.min:
-            raise ValueError("replicas do not scale by themselves in this version: set max equal to min, or leave it out")
+            raise ValueError("replicas do not scale by themselves yet: set max equal to min, or leave it out")
         return self
 
 

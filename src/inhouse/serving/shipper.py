@@ -63,9 +63,8 @@ class Shipper:
                 if clock() >= silent_until:
                     _LOG.warning("traces wait in %s for the store: %s", self._spool_dir, error)
                     silent_until = clock() + _SILENCE_S
-            except OSError:
-                # A spool that cannot be read now may be readable later; the replicas must not die of it.
-                _LOG.exception("the spools in %s cannot be read", self._spool_dir)
+            except Exception:  # noqa: BLE001 -- whatever is wrong with shipping, the engines must not die of it
+                _LOG.exception("shipping from %s failed; it is tried again", self._spool_dir)
                 backoff_s = _MAX_BACKOFF_S
             if is_last:
                 return

@@ -68,7 +68,7 @@ def _read_facts(path: Path) -> WeightsFacts:
     try:
         reader = gguf.GGUFReader(path)
     except (ValueError, IndexError, OverflowError) as error:
-        raise _problem(path, f"it is no whole GGUF file ({error}).", "fetch or write it again.") from error
+        raise _problem(path, "it is no whole GGUF file.", "fetch or write it again.") from error
     parts = reader.get_field("split.count")
     if parts is not None and int(parts.contents()) > 1:
         raise _problem(path, "it is one part of a split model.", "join the parts with llama-gguf-split --merge.")

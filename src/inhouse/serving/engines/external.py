@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inhouse.backends.http import HttpClient, Timeouts
+from inhouse.backends import HttpClient, Timeouts
 from inhouse.domain import DigestBasis, DigestField, EndpointError, ErrorCode
 from inhouse.serving.engines.contract import (
     Deployment,
@@ -82,7 +82,7 @@ class ExternalAdapter:
         del effective, weights
         settings = deployment.settings
         declared = {
-            "engine": f"external {settings.engine}",
+            "engine": "external",
             "model": settings.model or "unknown",
             "quantization": settings.quantization or "unknown",
             "served_model": deployment.served_model,

@@ -9,7 +9,7 @@ from typing import cast
 
 import msgspec
 
-from inhouse.backends.http import HttpClient, Response, Timeouts
+from inhouse.backends import HttpClient, Response, Timeouts
 from inhouse.domain import DigestBasis, DigestField, EndpointError, ErrorCode
 from inhouse.serving.engines.contract import (
     Deployment,
@@ -23,7 +23,6 @@ from inhouse.serving.engines.token_probe import generate_token
 from inhouse.serving.weights import WeightsFacts, hash_text
 
 _OK = 200
-_QUICK = Timeouts(connect_s=2.0, first_byte_s=3.0, idle_s=3.0, total_s=3.0)
 _PROGRESS_METRIC = b"llamacpp:n_decode_total "
 
 # The defaults that decide an answer where a request leaves them out. llama.cpp's differ from OpenAI's (temperature
@@ -42,10 +41,12 @@ class LlamacppAdapter:
     Args:
         client: makes the probes' calls; it should keep no idle connections, so that each probe proves a new one.
         token_deadline_s: the most that generating one token may take.
+        health_deadline_s: the most that any other answer may take.
     """
 
-    def __init__(self, client: HttpClient, *, token_deadline_s: float = 10.0) -> None:
+    def __init__(self, client: HttpClient, *, token_deadline_s: float = 10.0, health_deadline_s: float = 3.0) -> None:
         self._client = client
+        self._quick = Timeouts(health_deadline_s, health_deadline_s, health_deadline_s, health_deadline_s)
         self._token_deadline_s = token_deadline_s
 
     def launch(self, deployment: Deployment, replica: ReplicaAddress) -> LaunchCommand:
@@ -127,7 +128,7 @@ class LlamacppAdapter:
         )
 
     async def _get(self, base_url: str, path: str) -> Response:
-        return await self._client.request("GET", f"{_root(base_url)}{path}", timeouts=_QUICK)
+        return await self._client.request("GET", f"{_root(base_url)}{path}", timeouts=self._quick)
 
     async def _generate(self, deployment: Deployment, base_url: str) -> ReadinessProbe:
         return await generate_token(self._client, deployment.served_model, base_url, self._token_deadline_s)

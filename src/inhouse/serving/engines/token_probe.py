@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from inhouse.backends.http import HttpClient, Timeouts
+from inhouse.backends import HttpClient, Timeouts
 from inhouse.domain import EndpointError
 from inhouse.serving.engines.contract import ProbeState, ReadinessProbe
 
