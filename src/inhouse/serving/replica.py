@@ -108,6 +108,8 @@ class ReplicaKeeper:
                     if not self._was_spawned:
                         continue  # the next look says why
                 self._note()
+                if action is Action.KILL:
+                    continue  # its restart is due at once
                 await self._until(asyncio.sleep(self._life.next_look_s(clock())))
         finally:
             await self._end_process()
