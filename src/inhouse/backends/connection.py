@@ -103,9 +103,16 @@ class Connection(asyncio.Protocol):
         self._deadline.set(min(self._loop.time() + receiver.first_byte_s, receiver.total_at))
 
     def note_progress(self, receiver: Receiver) -> None:
-        """Start the idle time anew."""
+        """Start the idle time anew. Called for every chunk, so a deadline that only moves later is just moved."""
         if not self._is_paused:
-            self._deadline.set(min(self._loop.time() + receiver.idle_s, receiver.total_at))
+            at = self._loop.time() + receiver.idle_s
+            if at > receiver.total_at:
+                at = receiver.total_at
+            deadline = self._deadline
+            if at >= deadline.at:
+                deadline.at = at
+            else:
+                deadline.set(at)
 
     def pause_reading(self) -> None:
         """Let the endpoint wait, because the client reads slowly: the idle time stands still meanwhile."""
@@ -156,6 +163,11 @@ class Connection(asyncio.Protocol):
             self._num_head_bytes += len(data)
             if self._num_head_bytes > MAX_HEAD_BYTES:
                 self._fail(ErrorCode.UPSTREAM_ERROR, "the endpoint's reply headers are too long")
+            return
+        if had_head and not self._is_complete:
+            parts, self._parts = self._parts, []
+            if parts:
+                receiver.on_data(parts[0] if len(parts) == 1 else b"".join(parts))
             return
         self._hand_on(receiver, is_new_head=not had_head)
 

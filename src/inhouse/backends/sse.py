@@ -17,15 +17,11 @@ class EventCutter:
     form (what every OpenAI-compatible server sends).
     """
 
-    __slots__ = ("_tail",)
+    __slots__ = ("tail",)
 
     def __init__(self) -> None:
-        self._tail = b""
-
-    @property
-    def tail(self) -> bytes:
+        self.tail = b""
         """What is held: the start of an incomplete event, empty between events."""
-        return self._tail
 
     def feed(self, data: bytes) -> bytes:
         """The whole events among what is held and `data`, byte for byte; empty where none is complete.
@@ -33,16 +29,16 @@ class EventCutter:
         Raises:
             EventTooLongError: the incomplete event is too long.
         """
-        if self._tail:
-            data = self._tail + data
-            self._tail = b""
+        if self.tail:
+            data = self.tail + data
+            self.tail = b""
         if data.endswith((b"\n\n", b"\n\r\n")):
             return data
         cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\n\r\n") + 3)
         if cut < 3:  # rfind found neither border: 1 and 2 are what -1 leaves
             cut = 0
-        self._tail = data[cut:]
-        if len(self._tail) > MAX_EVENT_BYTES:
+        self.tail = data[cut:]
+        if len(self.tail) > MAX_EVENT_BYTES:
             raise EventTooLongError(f"an event is longer than {MAX_EVENT_BYTES} bytes")
         return data[:cut]
 

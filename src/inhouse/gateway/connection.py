@@ -157,7 +157,7 @@ class ClientConnection(asyncio.Protocol):
 
     def write_part(self, data: bytes) -> None:
         """Write a part of a stream."""
-        if data and self._transport is not None and not self._transport.is_closing():
+        if data and self._transport is not None and self._state is _State.BUSY:
             self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_framed else data)
 
     def end_stream(self) -> None:

@@ -135,6 +135,13 @@ class ChatExchange(Exchange):
         if not self.is_stream:
             self._buffer(data)
             return
+        relay = self._relay
+        if relay is not None and relay.capture is None and data.endswith(b"\n\n") and not self._cutter.tail:
+            if self._meter.take_plain(data, time.perf_counter()):
+                if self.connection is not None:
+                    self.connection.note_progress(self)
+                relay.client.write_part(data)
+                return
         try:
             block = self._cutter.feed(data)
         except EventTooLongError as error:

@@ -12,6 +12,7 @@ _SINGLE = frozenset(
 )
 """Headers that must not be repeated: two parsers could each pick another one."""
 _MAX_LENGTH_DIGITS = 18
+_NUM_SPACES = 2
 _CONTROLS = bytes(code for code in (*range(32), 127) if code not in b"\t\r\n")
 
 
@@ -60,6 +61,8 @@ def read_head(text: bytes) -> RequestHead:
     """
     if text.count(b"\n") != text.count(b"\r\n") or text.count(b"\r") != text.count(b"\r\n"):
         raise refuse("lines must end in CRLF")
+    if text.count(b" ", 0, text.find(b"\r\n")) != _NUM_SPACES:
+        raise refuse("the request line must be method, target and version with one space between")
     if len(text.translate(None, _CONTROLS)) != len(text):
         raise refuse("control characters are not allowed in headers")
     fields = _Fields()
@@ -82,7 +85,7 @@ def read_head(text: bytes) -> RequestHead:
         path=_read_path(fields.url),
         headers=headers,
         is_http_10=version == "1.0",
-        keeps_alive=version == "1.1" and parser.should_keep_alive(),
+        keeps_alive=version == "1.1" and not _asks_close(headers.get(b"connection")),
         content_length=_read_length(headers),
         expects_continue=version == "1.1" and headers.get(b"expect", b"").lower() == b"100-continue",
     )
@@ -108,6 +111,10 @@ def _check_headers(fields: _Fields, version: str) -> None:
             raise refuse("HTTP/1.0 knows no transfer codings")
     if headers.get(b"content-encoding", b"identity").lower() != b"identity":
         raise refuse("compressed request bodies are not taken")
+
+
+def _asks_close(connection: bytes | None) -> bool:
+    return connection is not None and b"close" in (token.strip() for token in connection.lower().split(b","))
 
 
 def _read_length(headers: dict[bytes, bytes]) -> int | None:

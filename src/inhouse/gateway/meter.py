@@ -51,6 +51,14 @@ class StreamMeter:
         """Whether the stream said that it is finished."""
         return self.is_done or self.finish_reason is not None
 
+    def take_plain(self, block: bytes, now: float) -> bool:
+        """Meter a block that is one plain content chunk, which passes as it is; False where it must be `feed`."""
+        if self.first_content_at is None or block.find(b"\n\n") != len(block) - 2 or not _is_plain(block):
+            return False
+        self.num_chunks += 1
+        self.last_content_at = now
+        return True
+
     def feed(self, block: bytes, now: float) -> tuple[bytes, bool]:
         """Meter whole events that came at `now` (seconds, any clock).
 
@@ -109,8 +117,7 @@ def _is_plain(event: bytes) -> bool:
     return (
         event.startswith(b"data: {")
         and (b'"finish_reason":null' in event or b'"finish_reason": null' in event)
-        and b'"finish_reason":"' not in event
-        and b'"usage":{' not in event
-        and b'"usage": {' not in event
         and b'"error"' not in event
+        and b'"finish_reason":"' not in event
+        and (b'"usage"' not in event or b'"usage":null' in event)
     )
