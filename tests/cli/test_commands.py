@@ -60,6 +60,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *ar
         ("default: in-house", "default: inhouse", "inhouse.yaml:11: routes.desk.use.default", "in-house"),
         ("[own, paid]", "[own]", "routes.desk", "paid"),
         ("routes:", "gateway: {host: 0.0.0.0}\nroutes:", "inhouse.yaml:7: gateway.host", "Declare at least one key"),
+        ("routes:", "admin: {host: 0.0.0.0}\nroutes:", "inhouse.yaml:7: admin.host", "127.0.0.1"),
     ],
 )
 def test_a_broken_file_is_one_error_with_place_and_fix_and_exit_code_2(

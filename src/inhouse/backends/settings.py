@@ -15,9 +15,11 @@ class ProviderPriceSettings(Settings):
     """The user's own rates for one provider model, in US dollars per million tokens. They win over the price book."""
 
     input_usd_per_mtok: Decimal = Field(ge=0)
+    """Prompt tokens."""
     cache_read_usd_per_mtok: Decimal | None = Field(default=None, ge=0)
     """Cached prompt tokens; the input rate where not given."""
     output_usd_per_mtok: Decimal = Field(ge=0)
+    """Completion tokens, reasoning included."""
 
 
 class ProviderModelSettings(Settings):
@@ -50,6 +52,7 @@ class ProviderSettings(Settings):
     """A company's API."""
 
     dialect: Dialect = Dialect.OPENAI
+    """Wire dialect of the API."""
     base_url: str | None = Field(default=None, pattern=r"^https?://")
     """Root of the API, e.g. `https://host/v1`. Required unless `simulated` is set."""
     api_key: SecretStr | None = None

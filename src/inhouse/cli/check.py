@@ -13,7 +13,7 @@ from rich.text import Text
 from inhouse.catalog import load_price_book
 from inhouse.cli.config import ConfigFileError, Configuration, load_config
 from inhouse.cli.terminal import err, out, print_json
-from inhouse.control import check_references
+from inhouse.control import check_admin_host, check_references
 from inhouse.domain import ConfigError
 from inhouse.serving import validate_deployment
 
@@ -71,6 +71,7 @@ def check_configuration(configuration: Configuration) -> list[str]:
     errors.extend(_check_weights(configuration))
     errors.extend(_check_exposure(configuration))
     errors.extend(_check_key_routes(configuration))
+    errors.extend(_check_admin(configuration))
     if errors:
         raise ConfigFileError(errors)
     return warnings
@@ -119,6 +120,14 @@ def _check_key_routes(configuration: Configuration) -> list[ConfigError]:
         for route in sorted(key.routes or ())
         if route not in known
     ]
+
+
+def _check_admin(configuration: Configuration) -> list[ConfigError]:
+    try:
+        check_admin_host(configuration.settings.admin.host)
+    except ConfigError as error:
+        return [ConfigError(error.problem, fix=error.fix, location=configuration.locate(("admin", "host")))]
+    return []
 
 
 def _is_loopback(host: str) -> bool:

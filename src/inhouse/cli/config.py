@@ -46,15 +46,6 @@ class AgentSettings(Settings):
     """Prometheus metrics on loopback; 0 picks a free port."""
 
 
-class TeamSettings(Settings):
-    """The people behind the platform, for every figure that includes engineering time."""
-
-    engineers: int = Field(ge=0)
-    loaded_usd_per_month: float = Field(ge=0)
-    fte_share: float = Field(ge=0)
-    """Share of full-time people that inference takes; asked, never defaulted."""
-
-
 class InhouseFile(Settings):
     """The whole file."""
 
@@ -63,14 +54,21 @@ class InhouseFile(Settings):
     state_dir: str = ".inhouse"
     """Folder of snapshots, spools, logs and the embedded store, relative to the file."""
     gateway: GatewaySettings = GatewaySettings()
+    """The data port."""
     admin: AdminSettings = AdminSettings()
+    """The admin port."""
     agent: AgentSettings = AgentSettings()
+    """The host agent of this machine."""
     keys: dict[str, KeySettings] = Field(default_factory=dict[str, KeySettings])
+    """Clients' keys by name. Without any, the data port serves this machine only, and asks for none."""
     data_classes: dict[str, DataClassSettings] = Field(min_length=1)
+    """Who may see what, by name of the data class."""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])
+    """Companies' APIs by name; their endpoints are `NAME/MODEL`."""
     deployments: dict[str, DeploymentSettings] = Field(default_factory=dict[str, DeploymentSettings])
+    """Models on own machines by name; each is an endpoint."""
     routes: dict[str, RouteSettings] = Field(min_length=1)
-    team: TeamSettings | None = None
+    """Public model names that clients send."""
 
     @model_validator(mode="after")
     def _check_provider_names(self) -> InhouseFile:

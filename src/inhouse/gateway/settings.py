@@ -49,4 +49,6 @@ class GatewaySettings(Settings):
     drain_s: float = Field(default=30.0, ge=0)
     """After SIGTERM, how long requests under way may finish."""
     timeouts: TimeoutSettings = TimeoutSettings()
+    """Deadlines."""
     limits: LimitSettings = LimitSettings()
+    """What a client is refused for."""

@@ -35,7 +35,9 @@ class UseSettings(Settings):
     """Which variant serves: the first matching rule, else the default."""
 
     default: str
+    """Variant for requests that no rule matches."""
     when: tuple[RuleSettings, ...] = ()
+    """Rules in order; the first whose every given condition holds decides."""
 
 
 class AllowedLossSettings(Settings):
@@ -44,6 +46,7 @@ class AllowedLossSettings(Settings):
     worse_answers: Share = Field(gt=0, lt=1)
     """Share of answers that may get worse (`5%`)."""
     confidence: Share = Field(default=Decimal("0.95"), gt=0, lt=1)
+    """How sure the judgement must be."""
 
 
 class CaptureSettings(Settings):
@@ -78,10 +81,14 @@ class RouteSettings(Settings):
     data_class: str
     """One of `data_classes`; there is no default, because it decides who may see the content."""
     variants: dict[str, VariantSettings] = Field(min_length=1)
+    """Choices of this route by name."""
     use: UseSettings
+    """Which variant serves."""
     fallback: tuple[str, ...] = ()
     """Variants tried in order when the chosen one fails before its first byte."""
     suite: str | None = None
     """Suite file that judges this route; `builtin:tickets` is the demonstration suite."""
     allowed_loss: AllowedLossSettings | None = None
+    """How much worse a candidate may be, for `inhouse eval run ROUTE`."""
     capture: CaptureSettings = CaptureSettings()
+    """What content of this route is kept in its traces."""

@@ -50,6 +50,7 @@ class DeploymentSettings(Settings):
     model: str | None = None
     """`clerk` (the demonstration model in the package) or a path to a GGUF file. Required unless `url` is set."""
     engine: EngineName = EngineName.LLAMACPP
+    """What serves the model."""
     quantization: str | None = None
     """For clerk: F16, Q8_0, Q4_0, Q4_K, Q3_K or Q2_K. For a file: what it holds is read from it."""
     url: str | None = Field(default=None, pattern=r"^https?://")
@@ -63,4 +64,6 @@ class DeploymentSettings(Settings):
     threads: int = Field(default=1, ge=1)
     """CPU threads of one replica."""
     replicas: ReplicaSettings = ReplicaSettings()
+    """How many run."""
     hardware: HardwareSettings = HardwareSettings()
+    """What a replica runs on, for its price."""
