@@ -6,9 +6,8 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import get_args
+from typing import Any, cast, get_args
 
-import click
 import typer.main
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -18,6 +17,9 @@ from inhouse.cli.config import InhouseFile
 from inhouse.cli.terminal import ExitCode
 from inhouse.domain import ERROR_HELP, ErrorCode
 from inhouse.telemetry import METRIC_NAMES
+
+Command = Any
+"""A command of the click that typer carries with it; it has no public name."""
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 NOTE = "<!-- Written by `make docs` from the code; a test fails when the two differ. -->\n\n"
@@ -118,9 +120,9 @@ def name_type(annotation: object) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "settings below"
     arguments = [argument for argument in get_args(annotation) if argument not in {type(None), Ellipsis}]
-    origin = str(annotation).split("[")[0].rsplit(".", 1)[-1]
+    origin = str(cast("object", annotation)).split("[")[0].rsplit(".", 1)[-1]
     if not arguments:
-        return SIMPLE_TYPES.get(getattr(annotation, "__name__", origin), origin)
+        return SIMPLE_TYPES.get(getattr(cast("object", annotation), "__name__", origin), origin)
     if origin == "dict":
         return f"mapping of NAME to {name_type(arguments[-1])}"
     if origin in {"tuple", "frozenset"}:
@@ -138,7 +140,11 @@ def describe_default(field: FieldInfo) -> str:
     if isinstance(value, BaseModel) or value in ({}, ()):
         return "Optional; the defaults below." if isinstance(value, BaseModel) else "Optional; empty."
     if isinstance(value, frozenset):
-        return "Default: " + ", ".join(f"`{item}`" for item in sorted(str(item) for item in value)) + "."
+        return (
+            "Default: "
+            + ", ".join(f"`{item}`" for item in sorted(str(item) for item in cast("frozenset[object]", value)))
+            + "."
+        )
     return f"Default: `{value}`."
 
 
@@ -159,16 +165,16 @@ def render_commands() -> str:
     return "".join(parts)
 
 
-def walk_commands(command: click.Command, path: str) -> Iterator[tuple[str, click.Command]]:
+def walk_commands(command: Command, path: str) -> Iterator[tuple[str, Command]]:
     """Every command that can be run, with its full name."""
-    children: dict[str, click.Command] = getattr(command, "commands", {})
+    children: dict[str, Command] = getattr(command, "commands", {})
     if not children or getattr(command, "invoke_without_command", False):
         yield path, command
     for name, child in children.items():
         yield from walk_commands(child, f"{path} {name}")
 
 
-def render_command(path: str, command: click.Command) -> str:
+def render_command(path: str, command: Command) -> str:
     """One command as a heading, its help and a table of its parameters."""
     help_text = (command.help or "").strip()
     lines = [f"\n## `{path}`\n\n{help_text}\n"]

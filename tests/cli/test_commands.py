@@ -140,15 +140,15 @@ def put_trace(folder: Path) -> str:
     (folder / ".inhouse" / "run" / "addresses.json").write_text(
         '{"gateway_host":"127.0.0.1","gateway_port":9,"admin_host":"127.0.0.1","admin_port":9,"metrics_port":9}'
     )
-    names = {"variant": "api", "endpoint_id": "paid/mid", "replica_id": "paid"}
     trace_id = "01a2" + "0" * 16 + "feedfacecafe"
     start = TraceOpen(
         trace_id=trace_id, writer="w", started_at=1.0, route="desk", key_id="k", task="[bold]sum", is_simulated=True,
-        reasons=("api: task is sum",), **names,
+        reasons=("api: task is sum",), variant="api", endpoint_id="paid/mid", replica_id="paid",
     )  # fmt: skip
     end = TraceClose(
         trace_id=trace_id, writer="w", ended_at=2.0, status=TraceStatus.COMPLETE, http_status=200, e2e_ms=12.5,
-        usage=Usage(input_uncached=30, output_visible=5), usage_basis=UsageBasis.MEASURED, is_simulated=True, **names,
+        usage=Usage(input_uncached=30, output_visible=5), usage_basis=UsageBasis.MEASURED, is_simulated=True,
+        variant="api", endpoint_id="paid/mid", replica_id="paid",
     )  # fmt: skip
     with closing(open_store(f"sqlite:///{folder}/.inhouse/inhouse.db")) as store:
         store.traces.ship([start, end], cursor=SpoolCursor("w-0.spool", 10))

@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,7 +122,7 @@ def answers(url: str) -> bool:
 
 
 @contextlib.contextmanager
-def run_up(folder: Path, text: str, environment: dict[str, str], store_url: str | None = None) -> Iterator[Running]:
+def run_up(folder: Path, text: str, environment: dict[str, str], store_url: str | None = None) -> Generator[Running]:
     """Start `inhouse up` on `text`, wait until everything is ready, stop it with SIGTERM at the end."""
     (folder / "inhouse.yaml").write_text(text)
     url = store_url or f"sqlite:///{folder / '.inhouse' / 'inhouse.db'}"

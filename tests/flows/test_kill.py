@@ -5,7 +5,7 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +32,7 @@ class Load:
 
 
 @contextlib.asynccontextmanager
-async def under_load(running: Running, *, num_clients: int = 4, route: str = "desk") -> AsyncIterator[Load]:
+async def under_load(running: Running, *, num_clients: int = 4, route: str = "desk") -> AsyncGenerator[Load]:
     """Keep asking from several clients for as long as the block runs."""
     load = Load()
     async with contextlib.aclosing(HttpClient()) as client, asyncio.TaskGroup() as group:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletion
 
 from flows.installation import KEY, Running, wait_until
 from inhouse.domain import TraceStatus
@@ -20,7 +21,7 @@ def client(installation: Running) -> Iterator[openai.OpenAI]:
         yield client
 
 
-def ask(client: openai.OpenAI, model: str = "desk", **extra: object) -> openai.types.chat.ChatCompletion:
+def ask(client: openai.OpenAI, model: str = "desk", **extra: object) -> ChatCompletion:
     messages = [{"role": "user", "content": TICKET.prompt}]
     return client.chat.completions.create(model=model, messages=messages, temperature=0, **extra)  # type: ignore[arg-type, call-overload]
 
