@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
@@ -34,7 +34,7 @@ class Endpoint:
 
 
 @asynccontextmanager
-async def serving(handler: Handler) -> AsyncIterator[tuple[Endpoint, HttpClient]]:
+async def serving(handler: Handler) -> AsyncGenerator[tuple[Endpoint, HttpClient]]:
     endpoint = Endpoint(handler)
     server = await asyncio.start_server(endpoint.serve, "127.0.0.1", 0)
     endpoint.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1/x"
@@ -236,15 +236,17 @@ async def test_a_slow_reader_makes_the_endpoint_wait() -> None:
                 await writer.drain()
             num_written += 100_000
 
-    async with serving(handler) as (endpoint, client):
-        async with client.stream("GET", endpoint.url) as reply:
-            await asyncio.wait_for(stalled.wait(), 5)
-            assert num_written < 20_000_000
-            assert sum([len(chunk) async for chunk in reply]) == 50_000_000
+    async with serving(handler) as (endpoint, client), client.stream("GET", endpoint.url) as reply:
+        await asyncio.wait_for(stalled.wait(), 5)
+        assert num_written < 20_000_000
+        assert sum([len(chunk) async for chunk in reply]) == 50_000_000
 
 
 async def test_a_cut_stream_raises_while_it_is_read() -> None:
-    async with serving(replying(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n")) as (endpoint, client):
+    async with serving(replying(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n")) as (
+        endpoint,
+        client,
+    ):
         async with client.stream("GET", endpoint.url, timeouts=Timeouts(idle_s=0.05)) as reply:
             chunks = aiter(reply)
             assert await anext(chunks) == b"one"

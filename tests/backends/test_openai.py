@@ -20,8 +20,10 @@ def usage_of(text: str) -> tuple[Usage | None, UsageBasis]:
             Usage(input_uncached=100, output_visible=40),
         ),
         (
-            '{"prompt_tokens":100,"completion_tokens":40,"prompt_tokens_details":{"cached_tokens":64},'
-            '"completion_tokens_details":{"reasoning_tokens":32,"audio_tokens":0}}',
+            (
+                '{"prompt_tokens":100,"completion_tokens":40,"prompt_tokens_details":{"cached_tokens":64},"completion'
+                '_tokens_details":{"reasoning_tokens":32,"audio_tokens":0}}'
+            ),
             Usage(input_uncached=36, cache_read=64, output_visible=8, output_reasoning=32),
         ),
         (
@@ -81,7 +83,11 @@ def test_metadata_of_ours_is_read_and_other_metadata_left_alone() -> None:
         (b'{"model":"m","messages":[],"stream":"yes"}', ErrorCode.INVALID_REQUEST, "stream"),
         (b'{"model":"m","messages":[],"stream_options":1}', ErrorCode.INVALID_REQUEST, "stream_options"),
         (b'{"model":"m","messages":[],"metadata":1}', ErrorCode.INVALID_REQUEST, "metadata"),
-        (b'{"model":"m","messages":[],"metadata":{"inhouse_task":1}}', ErrorCode.INVALID_REQUEST, "metadata.inhouse_task"),
+        (
+            b'{"model":"m","messages":[],"metadata":{"inhouse_task":1}}',
+            ErrorCode.INVALID_REQUEST,
+            "metadata.inhouse_task",
+        ),
     ],
 )
 def test_a_bad_body_is_refused_by_the_name_of_its_fault(body: bytes, code: ErrorCode, param: str | None) -> None:

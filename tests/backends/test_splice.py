@@ -13,7 +13,9 @@ from inhouse.backends.openai import read_chat_request
 from inhouse.backends.splice import MAX_DEPTH, JsonError, read_object
 from inhouse.domain import ErrorCode, RequestError
 
-NAMES = st.one_of(st.sampled_from(["model", "messages", "stream", "x", 'q"uote', "mo\\del", "modèle"]), st.text(max_size=6))
+NAMES = st.one_of(
+    st.sampled_from(["model", "messages", "stream", "x", 'q"uote', "mo\\del", "modèle"]), st.text(max_size=6)
+)
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -37,7 +39,9 @@ def chat_bodies(draw: st.DrawFn) -> bytes:
         if name not in ("stream", "stream_options", "metadata")
     }
     members["model"] = draw(st.text(alphabet=st.characters(exclude_categories=["Cs"]), max_size=8))
-    members["messages"] = draw(st.lists(st.dictionaries(st.sampled_from(["role", "model"]), VALUES, max_size=2), max_size=3))
+    members["messages"] = draw(
+        st.lists(st.dictionaries(st.sampled_from(["role", "model"]), VALUES, max_size=2), max_size=3)
+    )
     if draw(st.booleans()):
         members["stream"] = draw(st.booleans())
     if draw(st.booleans()):
@@ -110,7 +114,11 @@ def test_a_deciding_name_given_twice_is_refused(body: bytes) -> None:
 def test_nesting_is_bounded_also_where_brackets_alternate_and_where_strings_hold_brackets() -> None:
     deep = b'{"a":' * MAX_DEPTH + b"1" + b"}" * MAX_DEPTH
     assert read_object(deep).members
-    for bomb in (b'{"a":' + deep + b"}", b'{"a":' + b"[{\"b\":" * 100 + b"1" + b"}]" * 100 + b"}", b'{"a":' + b"[" * 100_000):
+    for bomb in (
+        b'{"a":' + deep + b"}",
+        b'{"a":' + b'[{"b":' * 100 + b"1" + b"}]" * 100 + b"}",
+        b'{"a":' + b"[" * 100_000,
+    ):
         with pytest.raises(JsonError):
             read_object(bomb)
     wide = b'{"a":"' + b"[{" * 1000 + b'","b":[' + b",".join([b"[]"] * 1000) + b"]}"

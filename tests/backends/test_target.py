@@ -17,7 +17,9 @@ def test_a_url_is_split_into_what_a_connection_needs(url: str, target: Target) -
     assert parse_target(url) == target
 
 
-@pytest.mark.parametrize("url", ["ftp://x/", "http:///v1", "http://a b/", "http://a/\r\nx: y", "http://u:p@host/", "host/v1"])
+@pytest.mark.parametrize(
+    "url", ["ftp://x/", "http:///v1", "http://a b/", "http://a/\r\nx: y", "http://u:p@host/", "host/v1"]
+)
 def test_an_address_that_could_mislead_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="URL"):
         parse_target(url)

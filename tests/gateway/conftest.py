@@ -10,7 +10,7 @@ import uvloop
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests are no package: this is how they share a module
 
-from scripted_endpoint import ScriptedUpstream  # noqa: E402  # after the path is set
+from scripted_endpoint import ScriptedUpstream  # after the path is set
 
 
 def pytest_asyncio_loop_factories(config: Any, item: Any) -> dict[str, Callable[[], Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,7 +39,12 @@ from inhouse.gateway.snapshots import SnapshotWatcher
 PEPPER = bytes(range(32))
 APP_KEY, TEAM_KEY, EVAL_KEY = "sk-app", "sk-team", "sk-eval"
 PRICE = PriceVector(
-    price_id="test-2026", input_uncached=2e-6, cache_read=1e-6, cache_write=2e-6, output_visible=4e-6, output_reasoning=8e-6
+    price_id="test-2026",
+    input_uncached=2e-6,
+    cache_read=1e-6,
+    cache_write=2e-6,
+    output_visible=4e-6,
+    output_reasoning=8e-6,
 )
 ANSWER = {
     "id": "chatcmpl-1",
@@ -328,7 +333,7 @@ class RunningGateway:
 @asynccontextmanager
 async def run_gateway_here(
     tmp_path: Path, snapshot: Snapshot | None, settings: GatewaySettings | None = None, **credentials: str
-) -> AsyncIterator[RunningGateway]:
+) -> AsyncGenerator[RunningGateway]:
     path = tmp_path / "snapshot.json"
     if snapshot is not None:
         path.write_bytes(msgspec.json.encode(snapshot))
@@ -353,8 +358,8 @@ def post(body: Any, *, key: str | None = APP_KEY, headers: str = "", closes: boo
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     auth = f"authorization: Bearer {key}\r\n" if key else ""
     closing = "connection: close\r\n" if closes else ""
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{auth}{closing}{headers}content-length: {len(content)}\r\n\r\n"
-    return head.encode() + content
+    more = f"{auth}{closing}{headers}content-length: {len(content)}\r\n\r\n"
+    return f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\n{more}".encode() + content
 
 
 def split_reply(reply: bytes) -> tuple[int, dict[str, str], bytes]:
@@ -384,6 +389,8 @@ def unchunk(body: bytes) -> bytes:
 HELLO = {"model": "chat", "messages": [{"role": "user", "content": "hi"}]}
 IMAGE = {
     "model": "chat",
-    "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]}],
+    "messages": [
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}]}
+    ],
 }
 TEXT_AND_IMAGE = frozenset({Modality.TEXT, Modality.IMAGE})

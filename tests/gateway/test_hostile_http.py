@@ -121,7 +121,11 @@ LIMITS = GatewaySettings(
     [
         (b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 300, 431, "headers_too_large"),
         (b"GET / HTTP/1.1\r\nhost: x\r\na: " + b"b" * 1100 + b"\r\n\r\n", 431, "headers_too_large"),
-        (b"POST / HTTP/1.1\r\n" + HOST + b"content-length: 2049\r\nexpect: 100-continue\r\n\r\n", 413, "request_too_large"),
+        (
+            b"POST / HTTP/1.1\r\n" + HOST + b"content-length: 2049\r\nexpect: 100-continue\r\n\r\n",
+            413,
+            "request_too_large",
+        ),
         (b"POST / HTTP/1.1\r\n" + HOST + b"transfer-encoding: chunked\r\n\r\n801\r\n", 413, "request_too_large"),
         (b"GET / HTTP/1.1\r\nhost:", 408, "request_timeout"),
         (b"POST / HTTP/1.1\r\n" + HOST + b"content-length: 9\r\n\r\n{", 408, "request_timeout"),
@@ -191,12 +195,13 @@ async def test_pipelined_requests_are_answered_in_order(tmp_path: Path, upstream
 @given(head=st.binary(max_size=200))
 def test_any_bytes_are_a_head_or_a_refusal(head: bytes) -> None:
     for text in (head, b"GET / HTTP/1.1\r\nhost: x\r\n" + head + b"\r\n\r\n"):
+        status, read = 200, None
         try:
             read = read_head(text + b"\r\n\r\n")
         except RequestError as error:
-            assert error.status in (400, 405)
-        else:
-            assert b"host" in read.headers or read.is_http_10
+            status = error.status
+        assert status in (200, 400, 405)
+        assert read is None or b"host" in read.headers or read.is_http_10
 
 
 @given(body=st.binary(max_size=300), sizes=st.lists(st.integers(1, 40), min_size=1), cut=st.integers(1, 30))
@@ -219,9 +224,10 @@ def test_a_chunked_body_decodes_to_itself_however_it_is_cut(body: bytes, sizes: 
 @given(wire=st.binary(max_size=100))
 def test_any_bytes_are_a_chunked_body_or_a_refusal(wire: bytes) -> None:
     decoder = ChunkedDecoder(100)
+    status = 200
     try:
         decoder.feed(wire)
     except RequestError as error:
-        assert error.status in (400, 413)
-    else:
-        assert len(decoder.take_body()) <= 100
+        status = error.status
+    assert status in (200, 400, 413)
+    assert status != 200 or len(decoder.take_body()) <= 100

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionMessageParam
 from scripted_endpoint import (
     ANSWER,
     APP_KEY,
@@ -25,7 +26,7 @@ from scripted_endpoint import (
 
 from inhouse.gateway.settings import GatewaySettings, LimitSettings, TimeoutSettings
 
-MESSAGES: list[openai.types.chat.ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}]
+MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "hi"}]
 SETTINGS = GatewaySettings(limits=LimitSettings(max_body_bytes=100_000), timeouts=TimeoutSettings(first_token_s=0.2))
 
 
@@ -43,7 +44,9 @@ async def test_chat_streaming_chat_and_the_model_list(tmp_path: Path, upstream: 
             assert answer.choices[0].message.content == "Hello"
             assert answer.usage is not None
             assert answer.usage.completion_tokens == 5
-            upstream.script = answer_stream(delta(""), delta("Hel"), delta("lo"), delta(finish="stop"), USAGE_EVENT, DONE)
+            upstream.script = answer_stream(
+                delta(""), delta("Hel"), delta("lo"), delta(finish="stop"), USAGE_EVENT, DONE
+            )
             stream = await client.chat.completions.create(model="chat", messages=MESSAGES, stream=True)
             chunks = [chunk async for chunk in stream]
             assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello"
@@ -96,7 +99,10 @@ async def test_refusals_are_typed_errors(tmp_path: Path, upstream: ScriptedUpstr
                 await client.chat.completions.create(
                     model="chat",
                     messages=[
-                        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}]}
+                        {
+                            "role": "user",
+                            "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,A"}}],
+                        }
                     ],
                 )
             assert no_images.value.code == "no_candidate"

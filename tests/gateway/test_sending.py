@@ -34,8 +34,8 @@ from scripted_endpoint import (
 from inhouse.domain import (
     CaptureMode,
     Modality,
-    ReplicaState,
     Replica,
+    ReplicaState,
     Rule,
     StateError,
     TraceStatus,
@@ -57,7 +57,8 @@ async def test_only_allowed_headers_and_permitted_edits_reach_the_endpoint(
         body = b'{ "model":"chat","messages":[],"temperature":1.50,"x-unknown":{"model":"chat"} }'
         extra = (
             "x-request-id: r1\r\ntraceparent: t\r\ncookie: c\r\nopenai-organization: o\r\nuser-agent: u\r\n"
-            "x-inhouse-task: sql\r\naccept: application/json\r\nx-forwarded-for: 1.2.3.4\r\ncontent-type: application/json\r\n"
+            "x-inhouse-task: sql\r\naccept: application/json\r\nx-forwarded-for: 1.2.3.4\r\n"
+            "content-type: application/json\r\n"
         )
         assert split_reply(await gateway.raw(post(body, headers=extra)))[0] == 200
         request = upstream.requests[0]
@@ -77,7 +78,9 @@ async def test_only_allowed_headers_and_permitted_edits_reach_the_endpoint(
 
 
 async def test_only_allowed_headers_reach_the_client(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    upstream.script = answer_json(ANSWER, 200, "set-cookie: s\r\nserver: x\r\nx-request-id: r\r\nx-ratelimit-left: 3\r\n")
+    upstream.script = answer_json(
+        ANSWER, 200, "set-cookie: s\r\nserver: x\r\nx-request-id: r\r\nx-ratelimit-left: 3\r\n"
+    )
     world = World([endpoint("clerk", upstream.base_url, is_simulated=True)])
     async with run_gateway_here(tmp_path, world.build()) as gateway:
         _, headers, body = split_reply(await gateway.raw(post(HELLO)))
@@ -305,7 +308,9 @@ async def test_an_error_event_inside_a_stream_is_visible_and_aborts_the_trace(
         assert (gateway.sink.closes[0].status, gateway.sink.closes[0].error_code) == ("aborted", "upstream_error")
 
 
-async def test_comments_are_no_progress_and_a_stalled_stream_is_ended(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+async def test_comments_are_no_progress_and_a_stalled_stream_is_ended(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
     async def stall(_: UpstreamRequest, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM_HEAD + http_chunk(delta("a")))
         while True:
@@ -428,7 +433,9 @@ async def test_a_pin_is_for_eval_keys_and_its_traffic_is_marked(tmp_path: Path, 
         assert gateway.sink.closes[0].content is None
         unknown = post(body, key=EVAL_KEY, headers="x-inhouse-endpoint: none\r\n")
         assert split_reply(await gateway.raw(unknown))[0] == 404
-    async with run_gateway_here(tmp_path, World([endpoint("clerk", upstream.base_url)], is_open=True).build()) as gateway:
+    async with run_gateway_here(
+        tmp_path, World([endpoint("clerk", upstream.base_url)], is_open=True).build()
+    ) as gateway:
         assert split_reply(await gateway.raw(post(body, key=EVAL_KEY, headers=pin)))[0] == 200
         assert split_reply(await gateway.raw(post(body, key="other", headers=pin)))[0] == 403
 

@@ -81,7 +81,12 @@ BY_BOTH = Rule(use="api", task="reasoning", header=("x-tier", "gold"))
         ((BY_TASK,), RequestFacts(route="chat", task="reasoning"), "api", "api: rule task=reasoning"),
         ((BY_TASK,), RequestFacts(route="chat", task="other"), "own", "own: default"),
         ((BY_IMAGE,), RequestFacts(route="chat", modalities=TEXT_IMAGE), "eyes", "eyes: rule modality=image"),
-        ((BY_HEADER,), RequestFacts(route="chat", headers=(("x-tier", "gold"),)), "eyes", "eyes: rule header x-tier=gold"),
+        (
+            (BY_HEADER,),
+            RequestFacts(route="chat", headers=(("x-tier", "gold"),)),
+            "eyes",
+            "eyes: rule header x-tier=gold",
+        ),
         ((BY_HEADER,), RequestFacts(route="chat", headers=(("x-tier", "tin"),)), "own", "own: default"),
         ((BY_BOTH,), RequestFacts(route="chat", task="reasoning"), "own", "own: default"),
         (

@@ -106,8 +106,7 @@ class Connection(asyncio.Protocol):
         """Start the idle time anew. Called for every chunk, so a deadline that only moves later is just moved."""
         if not self._is_paused:
             at = self._loop.time() + receiver.idle_s
-            if at > receiver.total_at:
-                at = receiver.total_at
+            at = min(at, receiver.total_at)
             deadline = self._deadline
             if at >= deadline.at:
                 deadline.at = at

@@ -66,6 +66,7 @@ class ChatExchange(Exchange):
         self._relay: Relay | None = None
         self._failure: EndpointError | None = None
         self._is_ended = False
+        self._is_over = False
 
     def commit(self, relay: Relay, headers: bytes) -> None:
         """The commit point of a stream: from here on every event goes to the client as it comes."""
@@ -83,7 +84,7 @@ class ChatExchange(Exchange):
     def break_off(self, error: EndpointError) -> None:
         """End a committed stream visibly: a protocol-correct error event, the end of the body, no `[DONE]`."""
         relay = self._relay
-        if relay is None or self.finished.done():
+        if relay is None or self._is_over:
             return
         if self._meter.is_done:
             self._conclude(b"")  # everything was delivered; only the end of the connection went wrong
@@ -136,12 +137,17 @@ class ChatExchange(Exchange):
             self._buffer(data)
             return
         relay = self._relay
-        if relay is not None and relay.capture is None and data.endswith(b"\n\n") and not self._cutter.tail:
-            if self._meter.take_plain(data, time.perf_counter()):
-                if self.connection is not None:
-                    self.connection.note_progress(self)
-                relay.client.write_part(data)
-                return
+        if (
+            relay is not None
+            and relay.capture is None
+            and data.endswith(b"\n\n")
+            and not self._cutter.tail
+            and self._meter.take_plain(data, time.perf_counter())
+        ):
+            if self.connection is not None:
+                self.connection.note_progress(self)
+            relay.client.write_part(data)
+            return
         try:
             block = self._cutter.feed(data)
         except EventTooLongError as error:
@@ -257,6 +263,7 @@ class ChatExchange(Exchange):
             relay.close_trace(self._summarize_stream(TraceStatus.ABORTED, _OK, ErrorCode.UPSTREAM_ERROR))
 
     def _finish(self) -> None:
+        self._is_over = True
         if not self.finished.done():
             self.finished.set_result(None)
 
