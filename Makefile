@@ -47,8 +47,10 @@ engines: $(DEV)  ## check the engines that can run here (the embedded one; other
 
 clerk:  ## train the demonstration model again from its seeds (up to an hour of one core)
 	$(PYTHON) -m venv .venv-clerk
-	.venv-clerk/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/finetune.txt
-	.venv-clerk/bin/python models/clerk/train.py
+	.venv-clerk/bin/python -m pip --disable-pip-version-check install --quiet torch==2.13.0
+	.venv-clerk/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes --no-deps -r requirements/finetune.txt
+	PYTHONPATH=src .venv-clerk/bin/python models/clerk/train.py build/clerk
+	PYTHONPATH=src .venv-clerk/bin/python models/clerk/package.py build/clerk
 
 wheel: $(DEV)  ## build the wheel into dist/
 	$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TARGETS = {"core": [], "dev": ["dev"], "postgres": ["postgres"], "redis": ["redis"], "finetune": ["finetune"]}
+# torch stays out: its CPU and CUDA builds are one version with different hashes, and the index decides which.
+TORCH = re.compile(r"^((?:torch|triton|nvidia-|cuda-)[\w.-]*)==", re.MULTILINE)
 
 
 def main() -> None:
     """Write one file per extra that needs one, and the build tools'."""
     for name, extras in TARGETS.items():
         compile_requirements("pyproject.toml", name, [f"--extra={extra}" for extra in extras])
+    torch = TORCH.findall((ROOT / "requirements" / "finetune.txt").read_text())
+    compile_requirements(
+        "pyproject.toml", "finetune", ["--extra=finetune", *(f"--no-emit-package={name}" for name in torch)]
+    )
     compile_requirements("requirements/build.in", "build", [])
 
 
