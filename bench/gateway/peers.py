@@ -41,7 +41,7 @@ _ANSWER = (
     b'{"id":"chatcmpl-7","object":"chat.completion","created":1700000000,"model":"tiny","choices":[{"index":0,'
     b'"message":{"role":"assistant","content":"The order was handed to the carrier on Monday. Please offer a refund or '
     b'a second parcel, whichever the customer likes better."},"logprobs":null,"finish_reason":"stop"}],"usage":'
-    b'{"prompt_tokens":75,"completion_tokens":28,"total_tokens":103}'
+    b'{"prompt_tokens":75,"completion_tokens":28,"total_tokens":103}}'
 )
 ANSWER = _ANSWER + b" " * (385 - len(_ANSWER))
 
