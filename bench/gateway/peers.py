@@ -95,18 +95,19 @@ def find_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start_nginx(directory: Path, name: str, locations: str, upstream: str = "") -> Peer:
+def start_nginx(directory: Path, name: str, locations: str, upstream: str = "", *, logs: bool = False) -> Peer:
     """Nginx with one worker and an own configuration, everything it writes in `directory`."""
     binary = shutil.which("nginx") or "/usr/sbin/nginx"
     home = directory / name
     home.mkdir()
     port = find_port()
+    access_log = f"{home}/access.log" if logs else "off"
     (home / "nginx.conf").write_text(
         f"""
 daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/error.log warn;
 events {{ worker_connections 4096; }}
 http {{
-  access_log off; keepalive_requests 10000000; tcp_nodelay on; default_type application/json;
+  access_log {access_log}; keepalive_requests 10000000; tcp_nodelay on; default_type application/json;
   client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c; uwsgi_temp_path {home}/d;
   scgi_temp_path {home}/e; client_body_buffer_size 64k;
   {upstream}
@@ -134,13 +135,16 @@ def start_streamer(directory: Path) -> Peer:
 
 
 def start_nginx_proxy(directory: Path, upstream_port: int, name: str) -> Peer:
-    """Nginx as a plain kept-alive proxy, unbuffered so that streams pass at once."""
+    """Nginx as a plain kept-alive proxy, unbuffered so that streams pass at once.
+
+    It writes its access log, as it does unless told otherwise: what stands beside it writes its records, too.
+    """
     upstream = f"upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 64; keepalive_requests 10000000; }}"
     location = (
         "location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; "
         "proxy_buffering off; }"
     )
-    return start_nginx(directory, name, location, upstream)
+    return start_nginx(directory, name, location, upstream, logs=True)
 
 
 def start_inhouse(directory: Path, upstream_port: int, name: str) -> Peer:

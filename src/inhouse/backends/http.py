@@ -148,7 +148,8 @@ class HttpClient:
                 exchange.started = asyncio.get_running_loop().create_future()
             else:
                 return
-        connection = await self._connect(target, min(connect_s, exchange.total_at - asyncio.get_running_loop().time()))
+        left_s = exchange.total_at - asyncio.get_running_loop().time()
+        connection = await self._connect(target, min(connect_s, left_s))
         exchange.connection = connection
         connection.send(payload, exchange)
         await exchange.started

@@ -25,7 +25,6 @@ _PART_MODALITIES = {
 }
 _TEXT_ONLY = frozenset({Modality.TEXT})
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
-_DECIDING = (b'"messages"', b'"stream"', b'"stream_options"', b'"metadata"')
 _MODEL_VALUE = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")')
 _ABSENT = Raw(b"")
 _WITH_USAGE = b'{"include_usage":true}'
@@ -151,7 +150,13 @@ def _find_model(body: bytes) -> tuple[int, int]:
     A name that occurs once in the whole text, where no escape can hide another, is the member itself. Anything less
     plain (the name in a nested schema, an escape) is walked over member by member.
     """
-    if b"\\u" not in body and body.count(b'"model"') == 1 and all(body.count(name) <= 1 for name in _DECIDING):
+    if (
+        b"\\u" not in body
+        and body.count(b'"model"') == 1
+        and body.count(b'"messages"') == 1
+        and (b'"stream' not in body or (body.count(b'"stream"') <= 1 and body.count(b'"stream_options"') <= 1))
+        and body.count(b'"metadata"') <= 1
+    ):
         value = _MODEL_VALUE.search(body)
         if value is not None:
             return value.span(1)

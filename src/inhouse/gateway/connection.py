@@ -23,6 +23,8 @@ _MAX_LINGER_BYTES = 256 * 1024 * 1024
 _MAX_PIPELINED_BYTES = 65_536
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
+_NUM_SIZE_LINES = 4096
+_SIZE_LINES = tuple(b"%x\r\n" % length for length in range(_NUM_SIZE_LINES))
 
 
 class Request(Struct, frozen=True):
@@ -61,8 +63,8 @@ class Host(Protocol):
         """The connection is gone."""
         ...
 
-    def start(self, serving: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run a request's handler in the server's task set."""
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a cancelled handler, whose connection is gone, until it has ended."""
         ...
 
     def serve(self, request: Request, connection: ClientConnection) -> Coroutine[None, None, None]:
@@ -158,7 +160,15 @@ class ClientConnection(asyncio.Protocol):
     def write_part(self, data: bytes) -> None:
         """Write a part of a stream."""
         if data and self._transport is not None and self._state is _State.BUSY:
-            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._is_framed else data)
+            if self._is_framed:
+                length = len(data)
+                data = (_SIZE_LINES[length] if length < _NUM_SIZE_LINES else b"%x\r\n" % length) + data + b"\r\n"
+            self._transport.write(data)
+
+    def pass_chunk(self, framed: bytes, start: int) -> None:
+        """Write a part of a stream that is framed as an HTTP chunk already, its payload from `start` to the last CRLF."""
+        if self._transport is not None and self._state is _State.BUSY:
+            self._transport.write(framed if self._is_framed else framed[start:-2])
 
     def end_stream(self) -> None:
         """End a stream's body."""
@@ -201,12 +211,12 @@ class ClientConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    def cancel(self) -> None:
-        """Cancel the request under way, if there is one, else close."""
+    def end_now(self) -> None:
+        """The gateway ends: cancel the request under way, or close where there is none."""
         if self._task is not None and not self._task.done():
             self._task.cancel()
-        elif self._transport is not None:
-            self._transport.close()
+        else:
+            self.close_if_idle()
 
     def close_if_idle(self) -> None:
         """Close a kept-alive connection on which nothing is under way."""
@@ -338,7 +348,7 @@ class ClientConnection(asyncio.Protocol):
         self._has_begun = False
         self._deadline.set(NEVER)
         self._request = Request(head.method, head.path, head.headers, body, time.perf_counter())
-        self._task = self._host.start(self._host.serve(self._request, self))
+        self._task = self._loop.create_task(self._host.serve(self._request, self))
 
     def _refuse_reading(self, error: RequestError) -> None:
         self._host.note_refusal(error, "" if self._head is None else self._head.path)
@@ -383,6 +393,7 @@ class ClientConnection(asyncio.Protocol):
         self._state = _State.GONE
         task, self._task = self._task, None
         if task is not None and not task.done():
+            self._host.keep(task)
             task.cancel()
 
     def _expire(self) -> None:

@@ -157,6 +157,18 @@ class ChatExchange(Exchange):
         if block:
             self._take_events(block)
 
+    def take_chunk(self, framed: bytes, start: int) -> bool:
+        """Relay one chunk that is one more plain content event like the ones before, bytes and framing as they came."""
+        relay = self._relay
+        if relay is None or relay.capture is not None or self._cutter.tail:
+            return False
+        if not self._meter.take_alike(framed, start, time.perf_counter()):
+            return False
+        if self.connection is not None:
+            self.connection.note_progress(self)
+        relay.client.pass_chunk(framed, start)
+        return True
+
     def on_end(self) -> None:
         """The body is complete."""
         self.connection = None

@@ -59,7 +59,8 @@ def read_head(text: bytes) -> RequestHead:
         RequestError: 400 `unsupported_http` for anything that is not plain HTTP/1.0 or 1.1, 405 for a method that no
             HTTP parser knows.
     """
-    if text.count(b"\n") != text.count(b"\r\n") or text.count(b"\r") != text.count(b"\r\n"):
+    num_lines = text.count(b"\r\n")
+    if text.count(b"\n") != num_lines or text.count(b"\r") != num_lines:
         raise refuse("lines must end in CRLF")
     if text.count(b" ", 0, text.find(b"\r\n")) != _NUM_SPACES:
         raise refuse("the request line must be method, target and version with one space between")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from inhouse.backends import WireReply, WireUsage, read_data, read_reply, split_events
 
 _DONE = b"[DONE]"
+_CONTENT = b'"content":"'
+_NOTHING = b"\0"
+"""Begins and ends no event: a template not yet learned."""
 
 
 class StreamMeter:
@@ -20,6 +23,8 @@ class StreamMeter:
     """
 
     __slots__ = (
+        "_alike_end",
+        "_alike_start",
         "_withholds_usage",
         "error_event",
         "fingerprint",
@@ -35,6 +40,7 @@ class StreamMeter:
 
     def __init__(self, *, withholds_usage: bool) -> None:
         self._withholds_usage = withholds_usage
+        self._alike_start = self._alike_end = _NOTHING
         self.has_data = False
         self.is_done = False
         self.num_chunks = 0
@@ -53,7 +59,23 @@ class StreamMeter:
 
     def take_plain(self, block: bytes, now: float) -> bool:
         """Meter a block that is one plain content chunk, which passes as it is; False where it must be `feed`."""
-        if self.first_content_at is None or block.find(b"\n\n") != len(block) - 2 or not _is_plain(block):
+        if block.find(b"\n\n") != len(block) - 2 or self.first_content_at is None or not _is_plain(block):
+            return False
+        self.num_chunks += 1
+        self.last_content_at = now
+        self._learn(block)
+        return True
+
+    def take_alike(self, framed: bytes, start: int, now: float) -> bool:
+        """Meter an event that differs from an earlier plain chunk in its content text alone.
+
+        `framed` is one HTTP chunk, the event from `start` up to the last CRLF. A text with a quote in it (escaped, as
+        JSON wants) is left to `feed`, so whatever else the event says is what the earlier one said.
+        """
+        begin, end = self._alike_start, self._alike_end
+        if not framed.startswith(begin, start) or not framed.endswith(end):
+            return False
+        if framed.find(b'"', start + len(begin), len(framed) - len(end)) >= 0:
             return False
         self.num_chunks += 1
         self.last_content_at = now
@@ -94,6 +116,14 @@ class StreamMeter:
         is_withheld = self._withholds_usage and chunk.is_usage_only and not chunk.is_error
         return (b"" if is_withheld else event), True
 
+    def _learn(self, event: bytes) -> None:
+        """Keep what stands around the content of a plain chunk; the next ones are usually the same around theirs."""
+        begin = event.find(_CONTENT) + len(_CONTENT)
+        end = event.find(b'"', begin)
+        if begin < len(_CONTENT) or end < 0 or event[end - 1 : end] == b"\\" or event.find(_CONTENT, end) >= 0:
+            return
+        self._alike_start, self._alike_end = event[:begin], event[end:] + b"\r\n"
+
     def _note(self, chunk: WireReply, data: bytes, now: float) -> None:
         if chunk.is_error:
             self.error_event = data
@@ -115,9 +145,9 @@ class StreamMeter:
 def _is_plain(event: bytes) -> bool:
     """One chunk that neither finishes, nor reports usage or an error."""
     return (
-        event.startswith(b"data: {")
-        and (b'"finish_reason":null' in event or b'"finish_reason": null' in event)
+        (b'"finish_reason":null' in event or b'"finish_reason": null' in event)
         and b'"error"' not in event
         and b'"finish_reason":"' not in event
         and (b'"usage"' not in event or b'"usage":null' in event)
+        and event.startswith(b"data: {")
     )

@@ -43,6 +43,7 @@ class Sender:
     """
 
     def __init__(self, client: HttpClient, timeouts: TimeoutSettings) -> None:
+        self._loop = asyncio.get_running_loop()
         self._client = client
         self._timeouts = timeouts
         self._in_flight: Counter[str] = Counter()
@@ -63,7 +64,7 @@ class Sender:
             EndpointError: the last attempt's failure, when nothing is left to try.
             StateError: the open record could not be written; nothing was sent.
         """
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         total_at = loop.time() + self._timeouts.total_s
         failure = EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "no replica is ready")
         for candidate, endpoint, replica in self._list_tries(candidates, view):

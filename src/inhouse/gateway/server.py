@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -55,7 +54,7 @@ class GatewayServer:
         self.sender = Sender(self._client, parts.settings.timeouts)
         self._chat = ChatHandler(self.sender, parts.sink, parts.writer)
         self._connections: set[ClientConnection] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
         self._quiet = asyncio.Event()
         self._quiet.set()
@@ -72,16 +71,14 @@ class GatewayServer:
         for connection in tuple(self._connections):
             connection.close_if_idle()
         await self._wait_quiet(ends_at - asyncio.get_running_loop().time())
-        for task in tuple(self._tasks):
-            task.cancel()
         for connection in tuple(self._connections):
-            connection.close_if_idle()
+            connection.end_now()
         await self._wait_quiet(_FLUSH_S)
         for connection in tuple(self._connections):
             connection.abort()
         await self._wait_quiet(_FLUSH_S)
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        if self._leaving:
+            await asyncio.wait(self._leaving)
         await self._client.aclose()
 
     # Host.
@@ -98,11 +95,10 @@ class GatewayServer:
         if not self._connections:
             self._quiet.set()
 
-    def start(self, serving: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """Run a request's handler in the server's task set."""
-        task = self._loop.create_task(serving)
-        self._tasks.add(task)
-        return task
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Hold a cancelled handler, whose connection is gone, until it has ended."""
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
 
     async def serve(self, request: Request, connection: ClientConnection) -> None:
         """Serve one request, or refuse it."""
@@ -116,9 +112,6 @@ class GatewayServer:
             self.note_refusal(error, request.path)
             connection.refuse(error, _refusal_headers(error, request.path))
         finally:
-            task = asyncio.current_task()
-            if task is not None:
-                self._tasks.discard(task)
             connection.end_serving(request)
 
     def note_refusal(self, error: RequestError, path: str) -> None:

@@ -21,8 +21,8 @@ def pick_replica(
     ready = [
         replica for replica in replicas if replica.state is ReplicaState.READY and replica.replica_id not in exclude
     ]
-    if not ready:
-        return None
+    if len(ready) <= 1:
+        return ready[0] if ready else None
     least = min(in_flight.get(replica.replica_id, 0) for replica in ready)
     ties = [replica for replica in ready if in_flight.get(replica.replica_id, 0) == least]
     return ties[tie % len(ties)]
