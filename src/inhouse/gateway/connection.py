@@ -67,8 +67,8 @@ class Host(Protocol):
         """Hold a cancelled handler, whose connection is gone, until it has ended."""
         ...
 
-    def serve(self, request: Request, connection: ClientConnection) -> Coroutine[None, None, None]:
-        """The handler of one request."""
+    def serve(self, connection: ClientConnection) -> Coroutine[None, None, None]:
+        """Serve the connection's requests, one after another, until cancelled."""
         ...
 
     def note_refusal(self, error: RequestError, path: str) -> None:
@@ -104,6 +104,7 @@ class ClientConnection(asyncio.Protocol):
         self._num_missing = 0
         self._num_lingered = 0
         self._request: Request | None = None
+        self._waiter: asyncio.Future[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._flow: Flow | None = None
         self._is_reading_paused = False
@@ -128,6 +129,13 @@ class ClientConnection(asyncio.Protocol):
     def has_begun(self) -> bool:
         """Whether a byte of the current reply has been written: the commit point."""
         return self._has_begun
+
+    async def next_request(self) -> Request:
+        """The next whole request; waits for it."""
+        while self._request is None:
+            self._waiter = self._loop.create_future()
+            await self._waiter
+        return self._request
 
     def reply(self, status: int, headers: bytes, body: bytes) -> None:
         """Write a whole reply. `headers` are whole header lines; content-length and connection are added."""
@@ -189,6 +197,7 @@ class ClientConnection(asyncio.Protocol):
             self.reply(error.status, JSON_HEADER + headers, body)
             return
         self._has_begun = True
+        self._request = None
         is_bodyless = self._head is not None and self._head.method == "HEAD"
         self._transport.write(
             b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
@@ -200,6 +209,7 @@ class ClientConnection(asyncio.Protocol):
         """Its handler has ended. One that failed unexpectedly left the request open: say so, or break the stream."""
         if self._request is not request or self._state is not _State.BUSY:
             return
+        self._request = None
         if self._has_begun:
             self.abort()
         else:
@@ -213,7 +223,7 @@ class ClientConnection(asyncio.Protocol):
 
     def end_now(self) -> None:
         """The gateway ends: cancel the request under way, or close where there is none."""
-        if self._task is not None and not self._task.done():
+        if self._state is _State.BUSY and self._task is not None:
             self._task.cancel()
         else:
             self.close_if_idle()
@@ -348,7 +358,10 @@ class ClientConnection(asyncio.Protocol):
         self._has_begun = False
         self._deadline.set(NEVER)
         self._request = Request(head.method, head.path, head.headers, body, time.perf_counter())
-        self._task = self._loop.create_task(self._host.serve(self._request, self))
+        if self._task is None:
+            self._task = self._loop.create_task(self._host.serve(self))
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def _refuse_reading(self, error: RequestError) -> None:
         self._host.note_refusal(error, "" if self._head is None else self._head.path)
@@ -361,7 +374,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _finish(self, *, closes: bool) -> None:
         """The reply is written: close, or read the next request."""
-        self._task = self._request = self._head = self._flow = None
+        self._request = self._head = self._flow = None
         if self._transport is None:
             return
         if closes:
