@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import pytest
 
 from inhouse.console.formats import (
     format_age,
     format_bytes,
-    format_cost,
     format_count,
     format_digest,
     format_iso,
@@ -51,21 +48,6 @@ def test_shares(value: float | None, words: str) -> None:
 )
 def test_ages(seconds: float, words: str) -> None:
     assert format_age(seconds) == words
-
-
-@pytest.mark.parametrize(
-    ("amount", "words"),
-    [
-        (None, "unpriced"),
-        (0.0, "$0"),
-        (0.16, "$0.16"),
-        (0.0021, "$0.00210"),
-        (1.86e-6, "$0.00000186"),
-        (Decimal("1234.5"), "$1,234.50"),
-    ],
-)
-def test_money_is_in_plain_digits_and_missing_is_not_zero(amount: float | Decimal | None, words: str) -> None:
-    assert format_cost(amount) == words
 
 
 def test_the_rest() -> None:

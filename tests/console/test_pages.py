@@ -264,7 +264,7 @@ def test_the_status_page_shows_routes_replicas_requests_and_evaluations(
     assert "in-house default clerk 1 of 1 ready · aaaaaaaaaaaa" in words
     assert "paid/mid simulated" in words
     assert "40 / 40 ms n 1" in words
-    assert "$0.00210" in words
+    assert "$0.0021" in words
     assert "0.914 0.877 to 0.941" in words
     assert "open" in words
 

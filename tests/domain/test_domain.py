@@ -112,7 +112,13 @@ def test_every_bucket_is_priced_once(counts: list[int]) -> None:
 
 @pytest.mark.parametrize(
     ("amount", "text"),
-    [(None, "unpriced"), (0, "$0"), (Decimal("1234.5"), "$1,234.50"), (0.00123456, "$0.00123"), (1.23e-7, "$1.23e-07")],
+    [
+        (None, "unpriced"),
+        (0, "$0"),
+        (Decimal("1234.5"), "$1,234.50"),
+        (0.00123456, "$0.0012"),
+        (1.26e-7, "$0.00000013"),
+    ],
 )
 def test_dollars_for_people(amount: float | Decimal | None, text: str) -> None:
     assert format_usd(amount) == text

@@ -30,15 +30,6 @@ def format_ms_pair(low: float | None, high: float | None) -> str:
     return f"{low:.1f} / {high:.1f} ms" if high < 10 else f"{low:.0f} / {high:.0f} ms"
 
 
-def format_cost(amount: float | Decimal | None) -> str:
-    """Dollars in plain digits, three of them significant below a cent: `$0.00000186`."""
-    if amount is None or abs(amount) >= Decimal("0.01") or not amount:
-        return format_usd(amount)
-    value = Decimal(str(amount))
-    places = 2 - value.adjusted()
-    return f"${value:.{places}f}"
-
-
 def format_share(value: float | Decimal | None) -> str:
     """A share of one as per cent, with a decimal where it is small: `71 %`, `0.4 %`."""
     if value is None:
@@ -119,7 +110,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "score": format_score,
     "share": format_share,
     "time": format_time,
-    "usd": format_cost,
+    "usd": format_usd,
     "zone": format_zone,
 }
 """Names under which the templates know them."""

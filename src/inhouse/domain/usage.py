@@ -67,7 +67,7 @@ class PriceVector(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def format_usd(amount: float | Decimal | None) -> str:
-    """Dollars for people: four significant digits below a cent, `unpriced` where there is no price."""
+    """Dollars for people: cents, below one cent two significant digits, `unpriced` where there is no price."""
     if amount is None:
         return "unpriced"
     value = Decimal(str(amount))
@@ -75,4 +75,4 @@ def format_usd(amount: float | Decimal | None) -> str:
         return "$0"
     if abs(value) >= Decimal("0.01"):
         return f"${value:,.2f}"
-    return f"${value:.3g}" if abs(value) >= Decimal("0.0001") else f"${float(value):.2e}"
+    return f"${value:.{1 - value.adjusted()}f}"
