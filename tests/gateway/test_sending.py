@@ -14,6 +14,7 @@ from scripted_endpoint import (
     EVAL_KEY,
     HELLO,
     IMAGE,
+    PRICE,
     STREAM_HEAD,
     TEXT_AND_IMAGE,
     USAGE_EVENT,
@@ -45,6 +46,8 @@ from inhouse.domain import (
 from inhouse.gateway.settings import GatewaySettings, TimeoutSettings
 
 STREAM = HELLO | {"stream": True}
+ESTIMATE = Usage(input_uncached=21, output_visible=2)
+"""Of a stream cut after two content chunks: its request has 82 bytes, four of them count as a token."""
 NOWHERE = "http://127.0.0.1:9/v1"
 WHOLE = (delta(""), delta("a"), delta("b"), delta("c"), delta(finish="stop"), USAGE_EVENT, DONE)
 
@@ -293,8 +296,8 @@ async def test_after_the_commit_point_a_cut_is_visible_and_never_another_model(
         assert second.requests == []
         closed = gateway.sink.closes[0]
         assert (closed.status, closed.http_status, closed.error_code) == ("aborted", 200, "upstream_cut")
-        assert (closed.usage, closed.usage_basis) == (Usage(output_visible=2), UsageBasis.ESTIMATED)
-        assert closed.cost_usd is None
+        assert (closed.usage, closed.usage_basis) == (ESTIMATE, UsageBasis.ESTIMATED)
+        assert closed.cost_usd == PRICE.price(ESTIMATE)
 
 
 async def test_an_error_event_inside_a_stream_is_visible_and_aborts_the_trace(
@@ -362,7 +365,7 @@ async def test_a_client_that_leaves_mid_stream_stops_the_endpoint_and_is_metered
         closed = gateway.sink.closes[0]
         assert (closed.status, closed.usage, closed.usage_basis) == (
             "client_closed",
-            Usage(output_visible=2),
+            ESTIMATE,
             UsageBasis.ESTIMATED,
         )
         assert gateway.server.sender.in_flight == {}

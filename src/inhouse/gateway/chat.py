@@ -93,6 +93,7 @@ class ChatHandler:
             is_eval=call.key.is_eval,
             snapshot_version=view.snapshot.version,
             reasons=decision.reasons,
+            num_request_bytes=len(call.request.body),
         )
         return TraceDraft(self._sink, labels, _choose_capture(call, decision.route, view, random_bytes))
 

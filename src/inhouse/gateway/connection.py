@@ -174,7 +174,7 @@ class ClientConnection(asyncio.Protocol):
             self._transport.write(data)
 
     def pass_chunk(self, framed: bytes, start: int) -> None:
-        """Write a part of a stream that is framed as an HTTP chunk already, its payload from `start` to the last CRLF."""
+        """Write a part of a stream that is framed as an HTTP chunk already, its payload from `start` on."""
         if self._transport is not None and self._state is _State.BUSY:
             self._transport.write(framed if self._is_framed else framed[start:-2])
 

@@ -26,6 +26,7 @@ from inhouse.domain import (
 )
 
 MAX_CAPTURE_BYTES = 262_144
+_BYTES_PER_TOKEN = 4
 _TRUNCATED = "\n[truncated]"
 
 
@@ -54,6 +55,7 @@ class TraceLabels(Struct, frozen=True, kw_only=True):
     is_eval: bool
     snapshot_version: int
     reasons: tuple[str, ...]
+    num_request_bytes: int = 0
 
 
 class Outcome(Struct):
@@ -70,7 +72,7 @@ class Outcome(Struct):
     first_content_at: float | None = None
     last_content_at: float | None = None
     is_estimated: bool = False
-    """The reply broke off: where no usage was reported, its content chunks are taken as estimated output tokens."""
+    """The reply broke off: where no usage was reported, it is estimated, see `_settle_usage`."""
 
 
 @dataclass(slots=True)
@@ -199,8 +201,8 @@ class TraceDraft:
             return
         self.is_closed = True
         labels, now = self._labels, time.perf_counter()
-        usage, basis = _settle_usage(outcome)
-        price = endpoint.price if basis is UsageBasis.MEASURED else None
+        usage, basis = _settle_usage(outcome, labels.num_request_bytes)
+        price = endpoint.price if usage is not None else None
         first_at = outcome.first_content_at
         self._sink.write(
             TraceClose(
@@ -234,9 +236,14 @@ class TraceDraft:
         )
 
 
-def _settle_usage(outcome: Outcome) -> tuple[Usage | None, UsageBasis]:
+def _settle_usage(outcome: Outcome, num_request_bytes: int) -> tuple[Usage | None, UsageBasis]:
+    """What the endpoint reported; for a reply that broke off without a report, an estimate, marked as one.
+
+    Estimated are a token for each content chunk, and a prompt token for each four bytes of the request's body.
+    """
     if outcome.usage is None and outcome.is_estimated and outcome.num_chunks:
-        return Usage(output_visible=outcome.num_chunks), UsageBasis.ESTIMATED
+        num_input = -(-num_request_bytes // _BYTES_PER_TOKEN)
+        return Usage(input_uncached=num_input, output_visible=outcome.num_chunks), UsageBasis.ESTIMATED
     return parse_usage(outcome.usage)
 
 
