@@ -100,8 +100,8 @@ class ChatExchange(Exchange):
             return self._summarize_stream(status, http_status, error_code)
         outcome = Outcome(status, http_status, error_code)
         if self.reply is not None:
-            choices = self.reply.choices or ()
-            outcome.finish_reason = next((choice.finish_reason for choice in choices if choice.finish_reason), None)
+            for choice in self.reply.choices or ():
+                outcome.finish_reason = outcome.finish_reason or choice.finish_reason
             outcome.reported_model = self.reply.model
             outcome.fingerprint = self.reply.system_fingerprint
             outcome.usage = self.reply.usage
@@ -301,6 +301,8 @@ def judge_status(status: int, headers: dict[bytes, bytes]) -> EndpointError | No
 
     The words never carry the endpoint's body: it may quote content or credentials.
     """
+    if status == _OK:
+        return None
     words = f"the endpoint answered {status}"
     if status in (401, 403):
         return EndpointError(ErrorCode.UPSTREAM_AUTH_FAILED, "the endpoint refused the gateway's key", status=status)
@@ -310,6 +312,6 @@ def judge_status(status: int, headers: dict[bytes, bytes]) -> EndpointError | No
         return EndpointError(ErrorCode.UPSTREAM_RATE_LIMITED, words, status=status, retry_after_s=retry_after_s)
     if status == 408:
         return EndpointError(ErrorCode.UPSTREAM_TIMEOUT, words, status=status)
-    if status == _OK or (400 <= status < 500 and status != 409):
+    if 400 <= status < 500 and status != 409:
         return None
     return EndpointError(ErrorCode.UPSTREAM_ERROR, words, status=status)

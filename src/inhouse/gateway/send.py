@@ -66,7 +66,7 @@ class Sender:
         """
         loop = self._loop
         total_at = loop.time() + self._timeouts.total_s
-        failure = EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "no replica is ready")
+        failure: EndpointError | None = None
         for candidate, endpoint, replica in self._list_tries(candidates, view):
             draft.begin_attempt(candidate, endpoint, replica)
             withholds_usage = call.chat.is_stream and not call.chat.asks_usage
@@ -92,7 +92,7 @@ class Sender:
                 if not is_started:
                     exchange.abandon()
                     self.release(replica)
-        raise failure
+        raise failure or EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "no replica is ready")
 
     def release(self, replica: Replica) -> None:
         """The reply of a replica has ended."""

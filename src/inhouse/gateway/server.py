@@ -100,7 +100,12 @@ class GatewayServer:
         self._leaving.add(task)
         task.add_done_callback(self._leaving.discard)
 
-    async def serve(self, request: Request, connection: ClientConnection) -> None:
+    async def serve(self, connection: ClientConnection) -> None:
+        """Serve the connection's requests, one after another, until cancelled."""
+        while True:
+            await self._serve_one(await connection.next_request(), connection)
+
+    async def _serve_one(self, request: Request, connection: ClientConnection) -> None:
         """Serve one request, or refuse it."""
         try:
             if request.path == _CHAT and request.method == "POST":
