@@ -76,20 +76,20 @@ def measure_shape(shape: Shape, running: list[Peer], num_blocks: int) -> dict[st
     return results
 
 
-def start_proxies(directory: Path, upstream_port: int, suffix: str) -> list[Peer]:
+def start_proxies(directory: Path, upstream_port: int, shape: Shape) -> list[Peer]:
     """Every proxy that can be started here, nginx and inhouse first."""
     started = [
-        peers.start_nginx_proxy(directory, upstream_port, f"nginx-{suffix}"),
-        peers.start_inhouse(directory, upstream_port, f"inhouse-{suffix}"),
-        peers.start_sglang_router(directory, upstream_port, f"sglang-router-{suffix}"),
-        peers.start_litellm(directory, upstream_port, f"litellm-{suffix}"),
+        peers.start_nginx_proxy(directory, upstream_port, f"nginx-{shape.name}"),
+        peers.start_inhouse(directory, upstream_port, f"inhouse-{shape.name}"),
+        peers.start_sglang_router(directory, upstream_port, f"sglang-router-{shape.name}", is_stream=shape.is_stream),
+        peers.start_litellm(directory, upstream_port, f"litellm-{shape.name}", is_stream=shape.is_stream),
     ]
     return [peer for peer in started if peer is not None]
 
 
 def run_shape(shape: Shape, upstream: Peer, directory: Path, num_blocks: int) -> dict[str, object]:
     """Measure one shape; the upstream itself is the direct baseline."""
-    running = start_proxies(directory, upstream.port, shape.name)
+    running = start_proxies(directory, upstream.port, shape)
     try:
         results = measure_shape(shape, [Peer("direct", upstream.port, upstream.process, ""), *running], num_blocks)
         per = NUM_CHUNKS if shape.is_stream else 1

@@ -183,7 +183,7 @@ def start_inhouse(directory: Path, upstream_port: int, name: str) -> Peer:
     return Peer(name, int(line.rpartition(":")[2]), process, version.stdout.strip())
 
 
-def start_sglang_router(directory: Path, upstream_port: int, name: str) -> Peer | None:
+def start_sglang_router(directory: Path, upstream_port: int, name: str, *, is_stream: bool) -> Peer | None:
     """SGLang's Rust router in front of one worker; None where it is not installed or does not start."""
     python = PEERS / "sglang-router" / "bin" / "python"
     if not python.exists():
@@ -199,10 +199,10 @@ def start_sglang_router(directory: Path, upstream_port: int, name: str) -> Peer 
         ],
         home,
     )  # fmt: skip
-    return _accept(Peer(name, port, process, PINS["sglang-router"].rpartition("==")[2]))
+    return _accept(Peer(name, port, process, PINS["sglang-router"].rpartition("==")[2]), is_stream=is_stream)
 
 
-def start_litellm(directory: Path, upstream_port: int, name: str) -> Peer | None:
+def start_litellm(directory: Path, upstream_port: int, name: str, *, is_stream: bool) -> Peer | None:
     """LiteLLM's proxy with one model, no database; None where it is not installed or does not start."""
     binary = PEERS / "litellm" / "bin" / "litellm"
     if not binary.exists():
@@ -216,7 +216,8 @@ def start_litellm(directory: Path, upstream_port: int, name: str) -> Peer | None
         "general_settings:\n  master_key: sk-bench\n"
     )
     command = [str(binary), "--config", str(home / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
-    return _accept(Peer(name, port, _spawn(command, home), PINS["litellm"].rpartition("==")[2]), timeout_s=90)
+    peer = Peer(name, port, _spawn(command, home), PINS["litellm"].rpartition("==")[2])
+    return _accept(peer, is_stream=is_stream, timeout_s=90)
 
 
 def setup_peers() -> None:
@@ -225,7 +226,8 @@ def setup_peers() -> None:
         python = PEERS / name / "bin" / "python"
         if not python.exists():
             subprocess.run([sys.executable, "-m", "venv", str(PEERS / name)], check=True)
-        subprocess.run([str(python), "-m", "pip", "install", "--quiet", pin], check=True)
+        if subprocess.run([str(python), "-m", "pip", "install", "--quiet", pin], check=False).returncode:
+            print(f"{pin} cannot be installed here and is left out", file=sys.stderr)
 
 
 def wait_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 20.0) -> None:
@@ -239,9 +241,9 @@ def wait_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 20
     _poll(is_open, process, timeout_s)
 
 
-def _accept(peer: Peer, timeout_s: float = 30.0) -> Peer | None:
+def _accept(peer: Peer, *, is_stream: bool, timeout_s: float = 30.0) -> Peer | None:
     """A peer that answers a chat request, else None with its reason on stderr."""
-    payload = build_payload(peer.port, is_stream=False, model="chat")
+    payload = build_payload(peer.port, is_stream=is_stream, model="chat")
     body = payload.partition(b"\r\n\r\n")[2]
 
     def answers() -> bool:

@@ -12,6 +12,8 @@ import uvloop
 NUM_CHUNKS = 64
 _HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
+_PROBE_REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}"
+
 
 def build_writes() -> list[bytes]:
     """The head, then one HTTP chunk for each event: 64 content chunks, the finish with usage, `[DONE]`, the end."""
@@ -48,6 +50,11 @@ class _Streamer(asyncio.Protocol):
         if not separator:
             return
         name = b"content-length: "
+        if name not in head.lower():  # a router's probe, not a chat request
+            self._buffer = b""
+            if self._transport is not None:
+                self._transport.write(_PROBE_REPLY)
+            return
         start = head.lower().find(name) + len(name)
         if len(body) >= int(head[start:].split(b"\r\n", 1)[0]):
             self._buffer = b""
