@@ -73,6 +73,10 @@ class Running:
     def replicas(self) -> list[ReplicaRow]:
         return self.store.replicas.list()
 
+    def has_engine(self) -> bool:
+        """Whether an engine process runs now (a killed one comes back after a growing pause)."""
+        return any("inhouse.serving.embedded_engine" in line for line in list_processes(self.process.pid).values())
+
     def find_pid(self, name: str) -> int:
         """Process id of one of our processes below `up`: gateway, agent, control, provider or engine."""
         module = "inhouse.serving.embedded_engine" if name == "engine" else f"inhouse.cli.{name}_process"
