@@ -16,7 +16,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from inhouse.backends import HttpClient
 from inhouse.cli.check import check_configuration
@@ -61,9 +60,9 @@ async def _run(configuration: Configuration, *, is_exit: bool) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    out.print("[bold]inhouse demo[/]: a small real model (clerk, 2 M parameters) on this CPU, a simulated paid API")
+    out.print("[bold]inhouse demo[/]: a small real model (clerk) on this CPU, and a simulated paid API")
     async with run_platform(configuration) as platform, aclosing(HttpClient()) as client:
-        with out.status("starting the gateway, the host agent, two engines, control and the simulated provider"):
+        with out.status("starting gateway, host agent, two engines, control, simulated provider"):
             await platform.wait_ready(_READY_TIMEOUT_S)
         out.print(f"ready in {time.monotonic() - started_at:.1f} s   status page: {platform.addresses.admin_url}/")
         stage = _make_stage(platform, client, out)
@@ -94,9 +93,7 @@ async def _play(stage: Stage) -> None:
 
 
 def _print_next() -> None:
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_row("inhouse init", "write your own file after three questions")
-    table.add_row("inhouse up -c inhouse.yaml", "serve it, and point OPENAI_BASE_URL at it")
-    table.add_row("inhouse eval run assistant --on in-house --against paid/mid", "judge before you switch")
-    out.print("\nnext:")
-    out.print(table)
+    out.print("\nnext, in this order:")
+    out.print("  inhouse init       [dim]# writes your own file after three questions[/]")
+    out.print("  inhouse up         [dim]# serves it; point OPENAI_BASE_URL at it[/]")
+    out.print("  inhouse eval run assistant --on in-house --against paid/mid    [dim]# judges[/]")

@@ -42,7 +42,7 @@ SIMULATED = "[magenta]simulated[/]"
 def render_run(run: EvalRun) -> RenderableType:
     """One run: scores with intervals, what failed, times and cost."""
     summary = run.summary
-    table = new_table("task", "scorer", "score", "95 % interval", "n", "failed", "unscored")
+    table = new_table("task", "scorer", "score", "95 %", "n", "failed", "unscored")
     for task in summary.tasks:
         for position, metric in enumerate(task.metrics):
             table.add_row(escape(task.task) if position == 0 else "", *_metric_cells(metric))
@@ -86,7 +86,7 @@ def render_runs(rows: Iterable[EvalRunRow]) -> Table:
 def render_comparison(comparison: Comparison, *, num_flips: int = 2) -> RenderableType:
     """Candidate against baseline: the change by task, the verdict, and some flipped answers side by side."""
     before, after = comparison.baseline.endpoint_id, comparison.candidate.endpoint_id
-    table = new_table("task", before, after, "change, pp", "95 % interval", "lost", "won", "n", "")
+    table = new_table("task", before, after, "change", "95 %, pp", "lost", "won", "n", "")
     for row in comparison.tasks:
         table.add_row(escape(row.name), *_compared_cells(row))
     table.add_section()
@@ -141,12 +141,12 @@ def format_interval(interval: Interval | None, *, is_signed: bool = False) -> st
 
 
 def new_table(*columns: str) -> Table:
-    """A plain table: no lines but under the header, numbers to the right."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    numbers = {"n", "score", "lost", "won", "change, pp", "failed", "unscored", "requests"}
+    """A plain table that fits eighty columns: one space between them, numbers to the right, nothing ever cut off."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    numbers = {"n", "score", "lost", "won", "change", "failed", "unscored", "requests"}
     for column in columns:
         justify = "right" if column in numbers else "left"
-        table.add_column(escape(column), justify=justify, no_wrap=True)
+        table.add_column(escape(column), justify=justify, overflow="fold", no_wrap=not column)
     return table
 
 

@@ -60,7 +60,7 @@ async def _kill_gateway(stage: Stage) -> None:
     num_recorded = sum(trace.status is TraceStatus.COMPLETE for trace in traces.values())
     gap_s = max(0.0, seen.last_refused_at - killed_at)
     stage.print(
-        f"{stage.tag(is_simulated=False)}  gateway (pid {pid}) killed with -9 under {_NUM_CLIENTS} clients: "
+        f"{stage.tag(is_simulated=False)}  gateway killed with -9 under {_NUM_CLIENTS} clients: "
         f"[bold]{completed - num_recorded} of {completed} completed requests lost[/]"
     )
     stage.print(
@@ -108,8 +108,8 @@ async def _kill_engine(stage: Stage) -> None:
 
     recovery_s = await _time_recovery(stage, pid, killed_at)
     stage.print(
-        f"{stage.tag(is_simulated=False)}  engine (pid {pid}) killed with -9 mid-stream: the client got "
-        f"{cut.num_events} pieces, then, and no \\[DONE]:"
+        f"{stage.tag(is_simulated=False)}  engine killed with -9 mid-stream: the client got {cut.num_events} pieces, "
+        "then, and no \\[DONE]:"
     )
     stage.print(f"      [red]{escape(_read_error(cut.error))}[/]")
     served_by = after.headers.get("endpoint", "?")

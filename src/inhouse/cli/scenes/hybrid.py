@@ -41,7 +41,7 @@ class _Answered:
 async def show_hybrid(stage: Stage) -> None:
     """Send 300 tickets and one image, and show quality, times and cost by task and endpoint."""
     stage.title(2, f"{_NUM_TICKETS} tickets and one image through one hybrid route")
-    stage.status("route rules: task=reasoning → paid, modality=image → paid, everything else → in-house")
+    stage.status("rules: task=reasoning → paid, modality=image → paid, everything else → in-house")
     tickets = list(itertools.islice(demo_workload(), _NUM_TICKETS))
     started_at = time.monotonic()
     replies, image = await _send_all(stage, tickets)
@@ -54,10 +54,11 @@ async def show_hybrid(stage: Stage) -> None:
         f"{in_house} of {len(answered)} requests ({in_house / len(answered):.0%}) stayed in-house; "
         f"{len(failed)} failed; {seconds:.1f} s for all"
     )
-    stage.status("$ per million requests of that kind, usage-based: tokens at list price, or the machine's busy share")
-    stage.require(
-        not failed, f"{len(failed)} requests failed, the first with {failed[0].reply.error if failed else ''}"
+    stage.status(
+        "TTFT p50/p95, TPOT p50. $ per M: a million requests at list price or busy share"
     )
+    errors = "; ".join({str(item.reply.error) for item in failed})
+    stage.require(not failed, f"{len(failed)} requests failed: {errors}")
     stage.require(
         all(_goes_out(item.task) == (item.reply.headers.get("endpoint") == "paid/mid") for item in answered),
         "a request went to the other side than the route's rules say",
@@ -132,9 +133,7 @@ def _render(stage: Stage, answered: Sequence[_Answered]) -> Any:
     groups: defaultdict[tuple[str, str], list[_Answered]] = defaultdict(list)
     for item in answered:
         groups[item.task, item.reply.headers.get("endpoint", "none")].append(item)
-    table = new_table(
-        "task", "endpoint", "", "n", "right, %", "95 % interval", "TTFT p50/p95, ms", "TPOT p50, ms", "$ per million"
-    )
+    table = new_table("task", "endpoint", "", "n", "right, % (95 %)", "TTFT, ms", "TPOT, ms", "$ per M")
     order = [*TaskType, "(image)"]
     for (task, endpoint), items in sorted(groups.items(), key=lambda group: (order.index(group[0][0]), group[0][1])):
         closes = [item.trace.close for item in items if item.trace and item.trace.close]
@@ -145,13 +144,18 @@ def _render(stage: Stage, answered: Sequence[_Answered]) -> Any:
             endpoint,
             stage.tag(is_simulated=any(item.reply.headers.get("simulated") for item in items)),
             str(len(items)),
-            f"{num_right / len(scored) * 100:.1f}" if scored else "not scored",
-            format_interval(wilson_interval(num_right, len(scored))) if scored else "",
+            _format_right(num_right, len(scored)),
             _format_quantiles(closes, lambda close: close.ttft_ms, (0.5, 0.95)),
             _format_quantiles(closes, lambda close: close.tpot_ms, (0.5,)),
             _format_cost(closes),
         )
     return table
+
+
+def _format_right(num_right: int, num_scored: int) -> str:
+    if not num_scored:
+        return "not scored"
+    return f"{num_right / num_scored * 100:.1f} ({format_interval(wilson_interval(num_right, num_scored))})"
 
 
 def _goes_out(task: str) -> bool:
@@ -164,7 +168,7 @@ def _format_quantiles(
     values = [value for close in closes if (value := read(close)) is not None]
     if not values:
         return "-"
-    return "/".join(f"{value:.1f}" for value in np.quantile(values, shares))
+    return "/".join(f"{value:.1f}" if value < 10 else f"{value:.0f}" for value in np.quantile(values, shares))
 
 
 def _format_cost(closes: Sequence[TraceClose]) -> str:

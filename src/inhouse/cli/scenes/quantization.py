@@ -28,9 +28,9 @@ _CANDIDATE = "clerk-q2k"
 
 async def show_quantization(stage: Stage) -> None:
     """Evaluate both engines at the same time, through the gateway, and compare sample by sample."""
-    stage.title(3, "Would a smaller quantization do? Uniform Q2_K against F16 on the suite, sample by sample")
+    stage.title(3, "Would a smaller quantization do? Uniform Q2_K against F16, sample by sample")
     suite = load_suite("builtin:tickets")
-    stage.status(f"{len(suite.samples)} samples on each, pinned to the endpoint, every answer stored and scored")
+    stage.status(f"{len(suite.samples)} samples on each through the gateway, every answer stored and scored")
     started_at = time.monotonic()
     platform = stage.platform
     async with aclosing(HttpClient()) as http:
@@ -58,8 +58,8 @@ async def show_quantization(stage: Stage) -> None:
     worst = min(comparison.tasks, key=lambda row: row.result.difference if row.result else 0.0)
     if worst.result is not None:
         stage.print(
-            f"{stage.tag(is_simulated=False)}  the loss sits in [bold]{worst.name}[/]: {worst.result.num_lost} answers "
-            f"lost, {worst.result.num_won} won of {worst.result.n}; {2 * len(suite.samples)} answers in "
+            f"{stage.tag(is_simulated=False)}  the loss sits in [bold]{worst.name}[/]: {worst.result.num_lost} lost, "
+            f"{worst.result.num_won} won of {worst.result.n}; {2 * len(suite.samples)} answers in "
             f"{time.monotonic() - started_at:.1f} s"
         )
     stage.require(before.summary.num_errors == 0, f"{before.summary.num_errors} answers of {_BASELINE} failed")
