@@ -80,6 +80,7 @@ def start_proxies(directory: Path, upstream_port: int, shape: Shape) -> list[Pee
     """Every proxy that can be started here, nginx and inhouse first."""
     started = [
         peers.start_nginx_proxy(directory, upstream_port, f"nginx-{shape.name}"),
+        peers.start_nginx_proxy(directory, upstream_port, f"nginx-log-{shape.name}", logs=True),
         peers.start_inhouse(directory, upstream_port, f"inhouse-{shape.name}"),
         peers.start_sglang_router(directory, upstream_port, f"sglang-router-{shape.name}", is_stream=shape.is_stream),
         peers.start_litellm(directory, upstream_port, f"litellm-{shape.name}", is_stream=shape.is_stream),

@@ -36,7 +36,7 @@ from inhouse.gateway.auth import hash_token
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEERS = REPOSITORY / ".bench"
-PINS = {"sglang-router": "sglang-router==0.3.2", "litellm": "litellm[proxy]==1.109.1"}
+PINS = {"sglang-router": "sglang-router==0.3.2", "litellm": "litellm[proxy]==1.106.2"}
 _ANSWER = (
     b'{"id":"chatcmpl-7","object":"chat.completion","created":1700000000,"model":"tiny","choices":[{"index":0,'
     b'"message":{"role":"assistant","content":"The order was handed to the carrier on Monday. Please offer a refund or '
@@ -134,17 +134,14 @@ def start_streamer(directory: Path) -> Peer:
     return Peer("streamer", int(line), process, "raw asyncio")
 
 
-def start_nginx_proxy(directory: Path, upstream_port: int, name: str) -> Peer:
-    """Nginx as a plain kept-alive proxy, unbuffered so that streams pass at once.
-
-    It writes its access log, as it does unless told otherwise: what stands beside it writes its records, too.
-    """
+def start_nginx_proxy(directory: Path, upstream_port: int, name: str, *, logs: bool = False) -> Peer:
+    """Nginx as a plain kept-alive proxy, unbuffered for streams; with `logs` it writes an access log."""
     upstream = f"upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 64; keepalive_requests 10000000; }}"
     location = (
         "location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; "
         "proxy_buffering off; }"
     )
-    return start_nginx(directory, name, location, upstream, logs=True)
+    return start_nginx(directory, name, location, upstream, logs=logs)
 
 
 def start_inhouse(directory: Path, upstream_port: int, name: str) -> Peer:
