@@ -54,9 +54,7 @@ async def show_hybrid(stage: Stage) -> None:
         f"{in_house} of {len(answered)} requests ({in_house / len(answered):.0%}) stayed in-house; "
         f"{len(failed)} failed; {seconds:.1f} s for all"
     )
-    stage.status(
-        "TTFT p50/p95, TPOT p50. $ per M: a million requests at list price or busy share"
-    )
+    stage.status("TTFT p50/p95, TPOT p50. $ per M: a million requests at list price or busy share")
     errors = "; ".join({str(item.reply.error) for item in failed})
     stage.require(not failed, f"{len(failed)} requests failed: {errors}")
     stage.require(
