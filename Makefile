@@ -17,7 +17,6 @@ demo: $(CORE)  ## set up, then show the whole loop on embedded defaults (a few m
 
 test: check  ## set up, run every check and every default test
 	$(BIN)/python -m pytest --cov --cov-report=
-	$(BIN)/python -m coverage combine --quiet --keep 2>/dev/null || true
 	$(BIN)/python -m coverage report --include='src/inhouse/domain/*,src/inhouse/planning/*,src/inhouse/routing/*' --fail-under=100
 	$(BIN)/python -m coverage report --format=total | xargs -I{} echo 'branch coverage of the whole: {} %'
 
