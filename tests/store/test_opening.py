@@ -166,3 +166,39 @@ def test_a_drivers_words_lose_the_password(tmp_path: Path) -> None:
     assert database._hide(OSError("passwords secretpw,\n otherpw were wrong.")) == "passwords ***, *** were wrong"
     assert database.label == "postgresql+psycopg://u:***@127.0.0.1:1/db"
     database.close()
+
+
+OPEN_AT_ONCE = """\
+import multiprocessing, sys
+from inhouse.store import open_store
+
+def open_all(barrier, folder, outcomes):
+    problems = []
+    for number in range(20):
+        barrier.wait()
+        try:
+            open_store(f"sqlite:///{folder}/{number}.db").close()
+        except Exception as error:
+            problems.append(str(error))
+    outcomes.put(problems)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("fork")
+    barrier, outcomes = context.Barrier(4), context.Queue()
+    children = [context.Process(target=open_all, args=(barrier, sys.argv[1], outcomes)) for _ in range(4)]
+    for child in children:
+        child.start()
+    problems = [problem for _ in children for problem in outcomes.get(timeout=60)]
+    for child in children:
+        child.join()
+    sys.exit("; ".join(problems) or None)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="fork with a barrier is only sure on Linux")
+def test_a_new_file_opened_by_four_processes_in_the_same_instant_is_never_locked(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN_AT_ONCE, str(tmp_path)], capture_output=True, text=True, check=False, timeout=120
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import sqlite3
+import time
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, IntegrityError, Interfa
 from inhouse.domain import ConfigError, StateError
 
 _SQLITE_BUSY_TIMEOUT_S = 10
+_SWITCH_PAUSE_S = 0.01
 _POSTGRES_CONNECT_TIMEOUT_S = 5
 _URL_FIX = "write `sqlite:///PATH/inhouse.db` or `postgresql://USER:PASSWORD@HOST/DATABASE`."
 
@@ -168,10 +171,28 @@ def _make_postgres(url: sa.URL) -> sa.Engine:
 def _set_pragmas(connection: Any, _record: object) -> None:
     """Settings of one SQLite connection. `isolation_level` None leaves BEGIN to `_begin_sqlite`."""
     connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+    with closing(connection.cursor()) as cursor:
+        _switch_to_wal(cursor)
+        cursor.execute("PRAGMA synchronous = NORMAL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+
+
+def _switch_to_wal(cursor: sqlite3.Cursor) -> None:
+    """Switch a new file to write-ahead logging; where it is switched already, this changes nothing.
+
+    SQLite does not wait here by itself: two processes that open a new file at once would upgrade their locks against
+    each other, so it tells one of them at once that the file is locked.
+    """
+    give_up_at = time.monotonic() + _SQLITE_BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > give_up_at:
+                raise
+            time.sleep(_SWITCH_PAUSE_S)
+        else:
+            return
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
