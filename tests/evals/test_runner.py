@@ -67,6 +67,7 @@ async def test_a_whole_run(gateway: FakeGateway, http: HttpClient, store: Store,
     assert (summary.tpot.n, summary.tpot.num_missing, summary.tpot.p50_ms) == (0, 10, None)
     assert (summary.cost.n, summary.cost.total_usd, summary.cost.num_unpriced) == (10, Decimal("0.020"), 0)
     assert (summary.endpoint_digest, summary.is_simulated, summary.num_traces_missing) == ("sha256:one", False, 0)
+    assert run.row.endpoint_digest == "sha256:one"
 
     last = seen[-1]
     assert (last.num_done, last.num_total, last.num_errors) == (11, 11, 1)
@@ -148,7 +149,8 @@ async def test_simulated_answers_make_a_simulated_run(
 ) -> None:
     gateway.is_simulated, gateway.is_shipping = True, False
     plan = EvalPlan(suite=make_suite(1), endpoint_id="sim", trace_wait_s=0.0)
-    assert (await run_suite(plan, client=chat(gateway, http), store=store)).summary.is_simulated
+    run = await run_suite(plan, client=chat(gateway, http), store=store)
+    assert (run.summary.is_simulated, run.row.is_simulated) == (True, True)
 
 
 async def test_cancelled_then_resumed_asks_only_what_is_missing(

@@ -308,7 +308,14 @@ def _judge(
     summary = summarize_run(
         plan.suite, outputs, scores, traces, num_epochs=plan.num_epochs, is_simulated=plan.is_simulated
     )
-    store.evals.finish_run(row.run_id, EvalRunStatus.COMPLETE, now, msgspec.to_builtins(summary))
+    store.evals.finish_run(
+        row.run_id,
+        EvalRunStatus.COMPLETE,
+        now,
+        msgspec.to_builtins(summary),
+        endpoint_digest=summary.endpoint_digest,
+        is_simulated=summary.is_simulated,
+    )
     stored = store.evals.get_run(row.run_id)
     if stored is None:
         raise StateError(f"Run {row.run_id} is gone from the store.", fix="run the suite again.")

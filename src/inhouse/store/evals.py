@@ -39,14 +39,29 @@ class EvalRepository:
             connection.execute(sa.insert(EVAL_RUNS), _clean(values))
 
     def finish_run(
-        self, run_id: str, status: EvalRunStatus, finished_at: float, summary: dict[str, Any] | None
+        self,
+        run_id: str,
+        status: EvalRunStatus,
+        finished_at: float,
+        summary: dict[str, Any] | None,
+        *,
+        endpoint_digest: str | None = None,
+        is_simulated: bool = False,
     ) -> None:
-        """Write how a run ended.
+        """Write how a run ended, and what was learnt of its endpoint on the way (None and False change nothing).
 
         Raises:
             StateError: there is no such run.
         """
-        changes = {"status": status.value, "finished_at": finished_at, "summary_json": _encode(summary)}
+        changes: dict[str, Any] = {
+            "status": status.value,
+            "finished_at": finished_at,
+            "summary_json": _encode(summary),
+        }
+        if endpoint_digest is not None:
+            changes["endpoint_digest"] = endpoint_digest
+        if is_simulated:
+            changes["is_simulated"] = True
         with self._database.write() as connection:
             done = connection.execute(sa.update(EVAL_RUNS).where(EVAL_RUNS.c.run_id == run_id).values(changes))
             if done.rowcount != 1:
