@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,20 +21,20 @@ from inhouse.serving import resolve_deployment
 EVAL_KEY_ID = "eval"
 
 
-def choose_addresses(configuration: Configuration, previous: Addresses | None) -> Addresses:
+def choose_addresses(configuration: Configuration, previous: Addresses | None, held: ExitStack) -> Addresses:
     """Pick an address for every process; ports of 0 become free ones, the previous ones where still free.
+
+    Every port picked stays reserved until `held` is closed: no other process is given it by the system, neither before
+    its own process listens nor while that is being restarted.
 
     Raises:
         ConfigError: a port that the file names is in use.
     """
     settings = configuration.settings
     gateway, admin = settings.gateway, settings.admin
-    claimed: set[int] = set()
 
     def choose(path: tuple[str, ...], host: str, wanted: int, last: int | None) -> int:
-        port = _claim(configuration, path, host, wanted, last if last not in claimed else None)
-        claimed.add(port)
-        return port
+        return _claim(configuration, path, host, (wanted, last), held)
 
     metrics = settings.agent.metrics_port
     addresses = Addresses(
@@ -162,12 +163,13 @@ def _dump(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.model_dump(mode="json") for name, value in settings.items()}
 
 
-def _claim(configuration: Configuration, path: tuple[str, ...], host: str, wanted: int, last: int | None) -> int:
+def _claim(
+    configuration: Configuration, path: tuple[str, ...], host: str, ports: tuple[int, int | None], held: ExitStack
+) -> int:
+    wanted, last = ports
     if wanted == 0:
-        if last and _is_free(host, last):
-            return last
-        return _bind(host, 0)
-    if _is_free(host, wanted):
+        return _reserve(host, last or 0, held) or _reserve(host, 0, held)
+    if _reserve(host, wanted, held):
         return wanted
     raise ConfigError(
         f"port {wanted} of {host} is in use by another program.",
@@ -176,21 +178,28 @@ def _claim(configuration: Configuration, path: tuple[str, ...], host: str, wante
     )
 
 
-def _is_free(host: str, port: int) -> bool:
-    try:
-        return _bind(host, port) == port
-    except OSError:
-        return False
+def _reserve(host: str, port: int, held: ExitStack) -> int:
+    """Bind a port without listening on it, and return it; 0 where it is in use.
 
-
-def _bind(host: str, port: int) -> int:
+    Linux lets our own process listen on it all the same, because both allow the address to be reused and this one does
+    not listen. Other systems would not, so there the port is let go at once.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    holder = socket.socket(family, socket.SOCK_STREAM)
     try:
-        with closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            return int(probe.getsockname()[1])
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((host, port))
+        found = int(holder.getsockname()[1])
     except socket.gaierror as error:
+        holder.close()
         raise StateError(
             f"{host} is no address of this machine: {error}.", fix="Give an address to listen on."
         ) from error
+    except OSError:
+        holder.close()
+        return 0
+    if sys.platform == "linux":
+        held.callback(holder.close)
+    else:
+        holder.close()
+    return found

@@ -86,7 +86,7 @@ async def run_platform(
     state.prepare()
     with state.lock(), contextlib.ExitStack() as stack:
         previous = state.read_addresses() if state.addresses.exists() else None
-        addresses = choose_addresses(configuration, previous)
+        addresses = choose_addresses(configuration, previous, stack)
         state.write_addresses(addresses)
         write_atomically(state.config, configuration.source.text.encode())
         store = stack.enter_context(contextlib.closing(open_store(configuration.store_url)))
