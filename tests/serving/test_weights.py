@@ -100,7 +100,8 @@ def test_what_can_be_served_passes(tiny_gguf: Path) -> None:
         {"model": "clerk", "quantization": "Q2_K"},
         {"url": "http://box/v1"},
     ):
-        validate_deployment("d", DeploymentSettings.model_validate(given), folder=tiny_gguf.parent)
+        settings = DeploymentSettings.model_validate(given)
+        assert validate_deployment("d", settings, folder=tiny_gguf.parent) is None
 
 
 def test_relative_paths_count_from_the_configuration_file() -> None:

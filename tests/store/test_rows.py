@@ -111,6 +111,7 @@ def test_runs_are_listed_newest_first(store: Store) -> None:
                 endpoint_id=endpoint,
                 started_at=float(number),
                 num_samples=1,
+                config={"suite": {"samples": ["long"]}, "num_epochs": 1},
                 is_simulated=endpoint == "sim/mid",
             )
         )
@@ -118,6 +119,7 @@ def test_runs_are_listed_newest_first(store: Store) -> None:
     assert [run.run_id for run in store.evals.list_runs(suite="triage")] == ["r2", "r0"]
     assert [run.run_id for run in store.evals.list_runs(suite="triage", endpoint_id="clerk")] == ["r0"]
     assert [run.is_simulated for run in store.evals.list_runs(limit=1)] == [True]
+    assert [run.config for run in store.evals.list_runs(limit=1)] == [{"num_epochs": 1}]
 
 
 def test_outputs_and_scores_are_written_over(store: Store) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import sqlalchemy as sa
 from msgspec import Struct
+from sqlalchemy.dialects import postgresql
 
 from inhouse.domain import StateError
 from inhouse.store.database import Database, Upsert, clean_text, execute_rows, read_rows
@@ -24,6 +25,7 @@ class EvalRepository:
         self._database = database
         self._upsert_output = _build_upsert(database, EVAL_OUTPUTS)
         self._upsert_score = _build_upsert(database, EVAL_SCORES)
+        self._config_without_suite = _select_config_without_suite(database)
 
     def create_run(self, row: EvalRunRow) -> None:
         """Add a run.
@@ -92,8 +94,13 @@ class EvalRepository:
     def list_runs(
         self, *, suite: str | None = None, endpoint_id: str | None = None, limit: int = 100
     ) -> list[EvalRunRow]:
-        """Up to `limit` runs, newest first."""
-        query = sa.select(EVAL_RUNS).order_by(EVAL_RUNS.c.started_at.desc(), EVAL_RUNS.c.run_id.desc()).limit(limit)
+        """Up to `limit` runs, newest first, their `config` without the whole suite in it, which `get_run` reads."""
+        columns = [column for column in EVAL_RUNS.c if column is not EVAL_RUNS.c.config_json]
+        query = (
+            sa.select(*columns, self._config_without_suite)
+            .order_by(EVAL_RUNS.c.started_at.desc(), EVAL_RUNS.c.run_id.desc())
+            .limit(limit)
+        )
         if suite is not None:
             query = query.where(EVAL_RUNS.c.suite == suite)
         if endpoint_id is not None:
@@ -131,6 +138,15 @@ def _read_run(values: dict[str, Any]) -> EvalRunRow:
     return msgspec.convert(
         {**values, "config": config, "summary": None if summary is None else msgspec.json.decode(summary)}, EvalRunRow
     )
+
+
+def _select_config_without_suite(database: Database) -> sa.Label[str]:
+    """The `config_json` column with the suite taken out by the database, so that a list carries no samples."""
+    column = EVAL_RUNS.c.config_json
+    if database.is_sqlite:
+        return sa.func.json_remove(column, "$.suite").label(column.name)
+    without = sa.cast(column, postgresql.JSONB).op("-")(sa.literal("suite", sa.Text))
+    return sa.cast(without, sa.Text).label(column.name)
 
 
 def _clean(values: dict[str, Any]) -> dict[str, Any]:
