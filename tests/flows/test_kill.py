@@ -77,16 +77,31 @@ def assert_all_on_record(running: Running, load: Load) -> None:
 
 async def test_no_completed_request_is_lost_when_the_gateway_is_killed(installation: Running) -> None:
     began_at = time.time()
-    async with under_load(installation) as load:
+    gateway = installation.find_pid("gateway")
+
+    async def kill_at_once(_num_events: int) -> None:
+        if is_alive(gateway):
+            os.kill(gateway, signal.SIGKILL)
+
+    async with under_load(installation) as load, contextlib.aclosing(HttpClient()) as client:
         await wait_for_more(load, 40)
-        os.kill(installation.find_pid("gateway"), signal.SIGKILL)
+        # This answer is under way for certain when its gateway dies.
+        body = {"model": "desk", "messages": [{"role": "user", "content": "go on"}], "max_tokens": 900}
+        call = ChatCall(client, installation.base_url, KEY)
+        cut = await stream_chat(call, {**body, "ignore_eos": True}, on_event=kill_at_once)
         await wait_for_more(load, 40)
 
     assert_all_on_record(installation, load)
-    assert all(reply.error for reply in load.cut)
-    died_open = installation.store.traces.list(1000, status=TraceStatus.ABORTED, since=began_at)
-    assert len(died_open) >= 1
-    assert {trace.close.error_code for trace in died_open if trace.close} <= {"gateway_lost", "client_closed"}
+    assert not cut.is_complete
+    assert all(reply.error for reply in [cut, *load.cut])
+
+    def list_aborted() -> dict[str, str | None]:
+        traces = installation.store.traces.list(1000, status=TraceStatus.ABORTED, since=began_at)
+        return {trace.open.trace_id: trace.close.error_code for trace in traces if trace.close}
+
+    wait_until(lambda: cut.headers["trace"] in list_aborted(), 5, "the abort on record")
+    assert set(list_aborted().values()) <= {"gateway_lost", "client_closed"}
+    assert list_aborted()[cut.headers["trace"]] == "gateway_lost"
     assert installation.store.traces.list(10, status=TraceStatus.OPEN) == []
 
 
