@@ -1,7 +1,8 @@
-"""CPU of the gateway per unstreamed request and per streamed chunk, beside nginx and peers, in one run.
+"""The gateway's speed, beside nginx, sglang-router and LiteLLM, in one run. `--setup` installs the peers.
 
-CPU time by process accounting (/proc), not wall time: other work on the machine does not show in it. Every proxy stands
-before the same upstream; blocks are interleaved and the median of the blocks counts. `--setup` installs the peers.
+CPU is read from process accounting (/proc), not from a clock on the wall. Every proxy stands before the same endpoint.
+Short slices go round over all proxies and add up to blocks; the median of the blocks counts. Rows: a unstreamed, b with
+all signals, c streamed, d latency, e one worker, f translated, g a second worker.
 """
 
 from __future__ import annotations
@@ -9,161 +10,90 @@ from __future__ import annotations
 import argparse
 import json
 import platform
-import statistics
-import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-HELPERS = Path(__file__).resolve().parent / "gateway"
-sys.path.insert(0, str(HELPERS))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "gateway"))
 
-import peers  # noqa: E402  # after the path is set
-from peers import Peer  # noqa: E402  # same
-from streams import NUM_CHUNKS  # noqa: E402  # same
+import peers  # after the path is set
+import rows_cpu  # same
+import rows_latency  # same
+import rows_worker  # same
+from processes import APART, SPREAD, Place, raise_open_files  # same
+from report import Report  # same
 
-NUM_BLOCKS = 5
-MAX_UNSTREAMED_RATIO = 4.0
-MAX_CHUNK_RATIO = 1.5
+ROWS = "abcdefg"
+_NUM_QUICK_EVENTS = 8
+_NUM_QUICK_REQUESTS = 20_000
 
-
-@dataclass(frozen=True)
-class Shape:
-    """One kind of load: how many requests a block makes of a fast and of a slow proxy."""
-
-    name: str
-    is_stream: bool
-    num_requests: int
-    num_slow_requests: int
+Part = Callable[[Path, Report], None]
 
 
-@dataclass
-class Measured:
-    """CPU microseconds per request, one figure for each block, and what was counted."""
-
-    blocks: list[float]
-    num_good: int = 0
-    num_bad: int = 0
-
-    @property
-    def median_us(self) -> float:
-        """The figure that counts."""
-        return statistics.median(self.blocks)
-
-
-def measure_block(peer: Peer, shape: Shape, result: Measured) -> None:
-    """One block: CPU before, load in its own process, CPU after."""
-    num_requests = shape.num_slow_requests if peer.name.startswith("litellm") else shape.num_requests
-    before_s = peers.read_cpu_s(peer.process.pid)
-    command = [sys.executable, str(HELPERS / "load.py"), "--port", str(peer.port), "--requests", str(num_requests)]
-    if shape.is_stream:
-        command.append("--stream")
-    counted = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
-    result.num_good += counted["good"]
-    result.num_bad += counted["bad"]
-    result.blocks.append((peers.read_cpu_s(peer.process.pid) - before_s) / max(1, counted["good"]) * 1e6)
+def plan_parts(rows: set[str], place: Place, *, is_quick: bool, is_soak: bool) -> dict[str, Part]:
+    """The measurements that the rows need, in order, by name."""
+    unstreamed, streamed, workers = (
+        rows_cpu.shrink(size) if is_quick else size
+        for size in (rows_cpu.UNSTREAMED, rows_cpu.STREAMED, rows_cpu.WORKERS)
+    )
+    span = rows_latency.QUICK_SPAN if is_quick else rows_latency.SPAN
+    num_events = _NUM_QUICK_EVENTS if is_quick else rows_worker.NUM_EVENTS
+    num_requests = _NUM_QUICK_REQUESTS if is_quick and not is_soak else None
+    parts: dict[str, tuple[str, Part]] = {
+        "unstreamed": ("ab", lambda folder, out: rows_cpu.measure_unstreamed(folder, out, unstreamed, place)),
+        "streamed": ("cf", lambda folder, out: rows_cpu.measure_streamed(folder, out, streamed, place)),
+        "workers": ("g", lambda folder, out: rows_cpu.measure_workers(folder, out, workers)),
+        "latency": ("d", lambda folder, out: rows_latency.measure_latency(folder, out, span)),
+        "streams": ("e", lambda folder, out: rows_worker.measure_streams(folder, out, num_events)),
+        "memory": (
+            "e",
+            lambda folder, out: rows_worker.measure_memory(folder, out, is_soak=is_soak, num_requests=num_requests),
+        ),
+    }
+    return {name: part for name, (served, part) in parts.items() if rows & set(served)}
 
 
-def measure_shape(shape: Shape, running: list[Peer], num_blocks: int) -> dict[str, Measured]:
-    """Interleaved blocks over all proxies, after one warming block each."""
-    results = {peer.name: Measured([]) for peer in running}
-    for peer in running:
-        measure_block(peer, shape, Measured([]))
-    for _ in range(num_blocks):
-        for peer in running:
-            measure_block(peer, shape, results[peer.name])
-    return results
+def read_rows(text: str) -> set[str]:
+    """`a,b,c`.
 
-
-def start_proxies(directory: Path, upstream_port: int, shape: Shape) -> list[Peer]:
-    """Every proxy that can be started here, nginx and inhouse first."""
-    started = [
-        peers.start_nginx_proxy(directory, upstream_port, f"nginx-{shape.name}"),
-        peers.start_nginx_proxy(directory, upstream_port, f"nginx-log-{shape.name}", logs=True),
-        peers.start_inhouse(directory, upstream_port, f"inhouse-{shape.name}"),
-        peers.start_sglang_router(directory, upstream_port, f"sglang-router-{shape.name}", is_stream=shape.is_stream),
-        peers.start_litellm(directory, upstream_port, f"litellm-{shape.name}", is_stream=shape.is_stream),
-    ]
-    return [peer for peer in started if peer is not None]
-
-
-def run_shape(shape: Shape, upstream: Peer, directory: Path, num_blocks: int) -> dict[str, object]:
-    """Measure one shape; the upstream itself is the direct baseline."""
-    running = start_proxies(directory, upstream.port, shape)
-    try:
-        results = measure_shape(shape, [Peer("direct", upstream.port, upstream.process, ""), *running], num_blocks)
-        per = NUM_CHUNKS if shape.is_stream else 1
-        return {
-            name.removesuffix(f"-{shape.name}"): {
-                "us": measured.median_us / per,
-                "blocks_us": [block / per for block in measured.blocks],
-                "requests": measured.num_good,
-                "failed": measured.num_bad,
-                "version": next((peer.version for peer in running if peer.name == name), upstream.version),
-            }
-            for name, measured in results.items()
-        }
-    finally:
-        for peer in running:
-            peer.stop()
-
-
-def judge(report: dict[str, dict[str, dict[str, float]]]) -> list[dict[str, object]]:
-    """The goals, failing ones last."""
-    rows: list[dict[str, object]] = []
-    for shape, limit, words in (
-        ("unstreamed", MAX_UNSTREAMED_RATIO, "CPU per unstreamed request, times nginx"),
-        ("streamed", MAX_CHUNK_RATIO, "CPU per streamed chunk, times nginx"),
-    ):
-        ratio = report[shape]["inhouse"]["us"] / report[shape]["nginx"]["us"]
-        num_bad = sum(int(row["failed"]) for name, row in report[shape].items() if name in ("inhouse", "nginx"))
-        rows.append({"goal": words, "limit": limit, "measured": ratio, "ok": ratio <= limit and num_bad == 0})
-    return sorted(rows, key=lambda row: not row["ok"])
-
-
-def show(report: dict[str, dict[str, dict[str, float]]], goals: list[dict[str, object]]) -> None:
-    for shape, rows in report.items():
-        unit = "chunk" if shape == "streamed" else "request"
-        print(f"\n{shape}: CPU µs per {unit} (direct: the upstream's own)")
-        for name, row in rows.items():
-            blocks = ", ".join(f"{block:.1f}" for block in row["blocks_us"])  # type: ignore[attr-defined]
-            print(
-                f"  {name:<14} {row['us']:>9.1f}   [{blocks}]   {row['requests']} requests, {row['failed']} failed"
-                f"   {row['version']}"
-            )
-    print("\ngoals")
-    for row in goals:
-        print(f"  {'met   ' if row['ok'] else 'FAILED'} {row['goal']}: {row['measured']:.2f} (at most {row['limit']})")
+    Raises:
+        argparse.ArgumentTypeError: there is no such row.
+    """
+    rows = {word.strip() for word in text.split(",")}
+    if not rows <= set(ROWS):
+        raise argparse.ArgumentTypeError(f"the rows are {', '.join(ROWS)}")
+    return rows
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--setup", action="store_true", help="install the peers under .bench/ first")
-    parser.add_argument("--quick", action="store_true", help="short blocks")
+    parser.add_argument(
+        "--quick", action="store_true", help="a short look: fewer, shorter blocks; decide nothing by it"
+    )
+    parser.add_argument("--soak", action="store_true", help="row e over two million requests")
+    parser.add_argument("--rows", type=read_rows, default=set(ROWS), help="only these, as a,b,c")
     parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--check", action="store_true", help="exit 1 when a goal fails")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a goal that was measured does not hold")
+    parser.add_argument("--pin", action="store_true", help="rows a, b, c, f: proxies on one CPU, the load on another")
     options = parser.parse_args()
+    place = APART if options.pin else SPREAD
     if options.setup:
         peers.setup_peers()
-    scale = 1 if options.quick else 5
-    shapes = (Shape("unstreamed", False, 2000 * scale, 40 * scale), Shape("streamed", True, 64 * scale, 16 * scale))
-    report: dict[str, dict[str, dict[str, float]]] = {}
+    raise_open_files()
+    report = Report(f"Python {platform.python_version()}, {platform.platform()}, {len(SPREAD.proxy)} CPUs")
+    print(report.machine)
     with tempfile.TemporaryDirectory(prefix="inhouse-bench-") as folder:
-        for shape in shapes:
-            directory = Path(folder) / shape.name
+        for name, part in plan_parts(options.rows, place, is_quick=options.quick, is_soak=options.soak).items():
+            directory = Path(folder) / name
             directory.mkdir()
-            upstream = peers.start_streamer(directory) if shape.is_stream else peers.start_canned(directory)
-            try:
-                report[shape.name] = run_shape(shape, upstream, directory, 3 if options.quick else NUM_BLOCKS)  # type: ignore[assignment]
-            finally:
-                upstream.stop()
-    goals = judge(report)
-    print(f"Python {platform.python_version()}, {platform.platform()}")
-    show(report, goals)
+            part(directory, report)
+    report.goals = [goal for goal in report.goals if goal.row in options.rows]
+    report.show_goals()
     if options.json:
-        options.json.write_text(json.dumps({"figures": report, "goals": goals}, indent=1))
-    return 1 if options.check and not all(row["ok"] for row in goals) else 0
+        options.json.write_text(json.dumps(report.to_json(), indent=1))
+    return 1 if options.check and report.has_failed else 0
 
 
 if __name__ == "__main__":

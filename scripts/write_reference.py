@@ -1,4 +1,4 @@
-"""Write docs/reference/*.md from the code: settings, commands, metrics, error codes. `make docs` runs it."""
+"""Write docs/reference/* from the code: settings, commands, metrics, error codes, OpenAPI. `make docs` runs it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from inhouse.cli.app import app
 from inhouse.cli.config import InhouseFile
 from inhouse.cli.terminal import ExitCode
 from inhouse.domain import ERROR_HELP, ErrorCode
+from inhouse.gateway.openapi import openapi_document
 from inhouse.telemetry import METRIC_NAMES
 
 Command = Any
@@ -40,6 +41,7 @@ SIMPLE_TYPES = {
     "Decimal": "number or share",
     "bool": "true or false",
     "SecretStr": "secret text",
+    "timedelta": "period (`45m`, `12h`, `30d`)",
 }
 
 
@@ -60,6 +62,7 @@ def render_pages() -> dict[str, str]:
         "commands.md": render_commands(),
         "metrics.md": render_metrics(),
         "errors.md": render_errors(),
+        "openapi.json": openapi_document().decode(),
     }
 
 

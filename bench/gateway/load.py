@@ -1,99 +1,172 @@
-"""Load generator: kept-alive connections, one request after another on each. Prints requests, errors and seconds."""
+"""The load process: takes commands on standard input, one JSON line each, and answers each with one line."""
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
+import gc
 import sys
 import time
+from collections import Counter
 from typing import cast
 
+import msgspec
 import uvloop
+from commands import Closed, ClosedReply, Command, Held, Open
+from held_streams import hold
+from open_loop import run_open
+from payloads import STREAM_END, Ask, build_payload, find_length
+from processes import raise_open_files
+
+_HEAD_END = b"\r\n\r\n"
+_OK = b"HTTP/1.1 200"
 
 
 class _Driver(asyncio.Protocol):
     """Sends the same request again and again; a reply ends by its content-length or its last chunk."""
 
-    def __init__(self, payload: bytes, num_requests: int, done: asyncio.Future[int]) -> None:
+    def __init__(self, payload: bytes, last_event: bytes) -> None:
         self._payload = payload
-        self._num_left = num_requests
-        self._done = done
-        self._num_good = 0
-        self._buffer = bytearray()
+        self._last_event = last_event
         self._transport: asyncio.Transport | None = None
+        self._done: asyncio.Future[None] | None = None
+        self._parts: list[bytes] = []
+        self._tail = b""
+        self._num_whole_bytes = 0
+        self._num_left = 0
+        self.num_good = 0
+        self.statuses: Counter[int] = Counter()
+        self.is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._payload)
-
-    def data_received(self, data: bytes) -> None:
-        buffer = self._buffer
-        buffer += data
-        if buffer.endswith(b"0\r\n\r\n") and b"chunked" in buffer[:600].lower():
-            self._next(is_good=b"[DONE]" in buffer)
-            return
-        head_end = buffer.find(b"\r\n\r\n")
-        name = b"content-length:"
-        start = buffer[: max(head_end, 0)].lower().find(name)
-        if start >= 0:
-            length = int(buffer[start + len(name) :].split(b"\r\n", 1)[0])
-            if len(buffer) >= head_end + 4 + length:
-                self._next(is_good=buffer.startswith(b"HTTP/1.1 200"))
+        self.is_open = True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # asyncio names it
-        if not self._done.done():
-            self._done.set_result(self._num_good)
+        self.is_open = False
+        self._finish()
 
-    def _next(self, *, is_good: bool) -> None:
-        self._num_good += is_good
-        self._num_left -= 1
-        self._buffer.clear()
-        if self._transport is None or self._num_left <= 0:
-            if not self._done.done():
-                self._done.set_result(self._num_good)
-            if self._transport is not None:
-                self._transport.close()
+    def start(self, num_requests: int) -> asyncio.Future[None]:
+        """Make so many requests; resolves after the last reply, or when the connection is lost."""
+        self.num_good = 0
+        self.statuses.clear()
+        self._num_left = num_requests
+        self._done = asyncio.get_running_loop().create_future()
+        self._send()
+        return self._done
+
+    def close(self) -> None:
+        if self._transport is not None:
+            self._transport.close()
+
+    def data_received(self, data: bytes) -> None:
+        if not self._parts and len(data) == self._num_whole_bytes and data.startswith(_OK):
+            self._next(200, is_good=True)
             return
-        self._transport.write(self._payload)
+        self._parts.append(data)
+        self._tail = (self._tail + data)[-len(STREAM_END) :]
+        if self._tail == STREAM_END or len(self._parts) == 1 or self._num_whole_bytes:
+            self._read_whole()
+
+    def _read_whole(self) -> None:
+        """A reply that is complete is counted; an unstreamed one's length is remembered."""
+        whole = b"".join(self._parts)
+        end = whole.find(_HEAD_END)
+        head = whole[: end + 2].lower()
+        length = find_length(head) if end >= 0 else None
+        if length is not None:
+            self._num_whole_bytes = end + 4 + length
+            if len(whole) >= self._num_whole_bytes:
+                self._next(int(head[9:12]), is_good=head.startswith(_OK.lower()))
+        elif end >= 0 and self._tail == STREAM_END and b"\r\ntransfer-encoding: chunked" in head:
+            self._next(int(head[9:12]), is_good=head.startswith(_OK.lower()) and self._last_event in whole[-400:])
+
+    def _next(self, status: int, *, is_good: bool) -> None:
+        self.num_good += is_good
+        self.statuses[status] += 1
+        self._num_left -= 1
+        self._parts.clear()
+        self._tail = b""
+        if self._num_left > 0:
+            self._send()
+        else:
+            self._finish()
+
+    def _send(self) -> None:
+        if self._transport is None or not self.is_open:
+            self._finish()
+        else:
+            self._transport.write(self._payload)
+
+    def _finish(self) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
 
-def build_payload(port: int, *, is_stream: bool, model: str) -> bytes:
-    """A chat request whose prompt has 300 bytes."""
-    prompt = ("Order 4711 did not arrive and the customer asks for a refund. " * 5)[:300]
-    body = {"model": model, "messages": [{"role": "user", "content": prompt}], "max_tokens": 64, "temperature": 0.2}
-    if is_stream:
-        body["stream"] = True
-    content = json.dumps(body).encode()
-    head = (
-        f"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: Bearer sk-bench\r\n"
-        "Content-Type: application/json\r\nAccept: application/json\r\nUser-Agent: bench\r\n"
-        f"Content-Length: {len(content)}\r\n\r\n"
-    )
-    return head.encode() + content
+class Load:
+    """Keeps the connections of each target between commands, so that opening them is not measured."""
+
+    def __init__(self) -> None:
+        self._drivers: dict[tuple[int, int, bool, Ask], list[_Driver]] = {}
+
+    async def run_closed(self, command: Closed) -> ClosedReply:
+        """Run one closed loop."""
+        await asyncio.sleep(0.001)  # connections that were closed meanwhile say so
+        drivers = await self._open(command)
+        shares = [command.num_requests // len(drivers)] * len(drivers)
+        for index in range(command.num_requests % len(drivers)):
+            shares[index] += 1
+        began = time.perf_counter()
+        busy = [driver.start(share) for driver, share in zip(drivers, shares, strict=True) if share]
+        await asyncio.gather(*busy)
+        seconds = time.perf_counter() - began
+        num_good = sum(driver.num_good for driver in drivers)
+        statuses: Counter[int] = Counter()
+        for driver in drivers:
+            statuses.update(driver.statuses)
+        return ClosedReply(
+            num_good=num_good, num_bad=command.num_requests - num_good, seconds=seconds, statuses=dict(statuses)
+        )
+
+    def close(self) -> None:
+        """Close every connection."""
+        for drivers in self._drivers.values():
+            for driver in drivers:
+                driver.close()
+
+    async def _open(self, command: Closed) -> list[_Driver]:
+        key = (command.port, command.num_connections, command.is_stream, command.ask)
+        kept = [driver for driver in self._drivers.get(key, []) if driver.is_open]
+        payload = build_payload(command.port, is_stream=command.is_stream, ask=command.ask)
+        last_event = b"message_stop" if command.ask is Ask.MESSAGES else b"data: [DONE]"
+        loop = asyncio.get_running_loop()
+        while len(kept) < command.num_connections:
+            _, driver = await loop.create_connection(lambda: _Driver(payload, last_event), "127.0.0.1", command.port)
+            kept.append(driver)
+        self._drivers[key] = kept
+        return kept
 
 
-async def _main(options: argparse.Namespace) -> int:
-    loop = asyncio.get_running_loop()
-    payload = build_payload(options.port, is_stream=options.stream, model=options.model)
-    share = max(1, options.requests // options.connections)
-    began = time.perf_counter()
-    waits: list[asyncio.Future[int]] = []
-    for _ in range(options.connections):
-        done: asyncio.Future[int] = loop.create_future()
-        waits.append(done)
-        await loop.create_connection(lambda done=done: _Driver(payload, share, done), "127.0.0.1", options.port)
-    num_good = sum(await asyncio.gather(*waits))
-    num_asked = share * options.connections
-    print(json.dumps({"good": num_good, "bad": num_asked - num_good, "seconds": time.perf_counter() - began}))
+def main() -> int:
+    """Answer commands until standard input ends."""
+    raise_open_files()
+    gc.disable()  # nothing here makes cycles that matter; a collection would stand in somebody's latency
+    decoder: msgspec.json.Decoder[Command] = msgspec.json.Decoder(Command)  # type: ignore[arg-type]
+    load = Load()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        for line in sys.stdin.buffer:
+            command = decoder.decode(line)
+            match command:
+                case Closed():
+                    reply: object = runner.run(load.run_closed(command))
+                case Open():
+                    reply = run_open(command)
+                case Held():
+                    reply = runner.run(hold(command))
+            sys.stdout.buffer.write(msgspec.json.encode(reply) + b"\n")
+            sys.stdout.buffer.flush()
+            gc.collect()
     return 0
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--requests", type=int, required=True)
-    parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--stream", action="store_true")
-    parser.add_argument("--model", default="chat")
-    sys.exit(uvloop.run(_main(parser.parse_args())))
+    sys.exit(main())

@@ -1,220 +1,122 @@
-"""Starts and stops what is measured: nginx, inhouse's gateway, and peers that are installed under .bench/."""
+"""Starts what is measured: nginx, inhouse's gateway, and the peers that are installed under .bench/."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import platform
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-from load import build_payload
-
-from inhouse.domain import (
-    ApiKey,
-    DataClass,
-    Dialect,
-    EgressPolicy,
-    Endpoint,
-    EndpointKind,
-    PriceVector,
-    Replica,
-    Route,
-    Snapshot,
-    Variant,
+from payloads import ANSWER, Ask, build_payload
+from processes import (
+    Peer,
+    Place,
+    find_port,
+    poll,
+    spawn,
+    wait_port,
 )
-from inhouse.gateway.auth import hash_token
+from state import TOKEN, write_state
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PEERS = REPOSITORY / ".bench"
 PINS = {"sglang-router": "sglang-router==0.3.2", "litellm": "litellm[proxy]==1.106.2"}
-_ANSWER = (
-    b'{"id":"chatcmpl-7","object":"chat.completion","created":1700000000,"model":"tiny","choices":[{"index":0,'
-    b'"message":{"role":"assistant","content":"The order was handed to the carrier on Monday. Please offer a refund or '
-    b'a second parcel, whichever the customer likes better."},"logprobs":null,"finish_reason":"stop"}],"usage":'
-    b'{"prompt_tokens":75,"completion_tokens":28,"total_tokens":103}}'
-)
-ANSWER = _ANSWER + b" " * (385 - len(_ANSWER))
+_HELPERS = Path(__file__).parent
+_PEER_TIMEOUT_S = 90.0
 
 
-@dataclass
-class Peer:
-    """A running proxy: its address, its root process, its version."""
-
-    name: str
-    port: int
-    process: subprocess.Popen[bytes]
-    version: str
-
-    def stop(self) -> None:
-        """End it and what it started (its own process group)."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGTERM)
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(5)
+def start_canned(directory: Path, place: Place) -> Peer:
+    """The endpoint of unstreamed shapes: nginx answering with a fixed body."""
+    locations = f"location / {{ return 200 '{ANSWER.decode()}'; }} "
+    return _start_nginx(directory, "direct", locations, place.load)
 
 
-def read_cpu_s(pid: int) -> float:
-    """CPU seconds of a process and all its living descendants: nanoseconds on CPU of each thread, from /proc.
-
-    `schedstat` counts in nanoseconds, where utime and stime count ticks of 10 ms; both are user and system time.
-    """
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with contextlib.suppress(OSError):
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                children.setdefault(parent, []).append(int(entry.name))
-    total_ns, waiting = 0, [pid]
-    while waiting:
-        one = waiting.pop()
-        for thread in Path(f"/proc/{one}/task").glob("*/schedstat"):
-            with contextlib.suppress(OSError):
-                total_ns += int(thread.read_text().split()[0])
-        waiting += children.get(one, [])
-    return total_ns / 1e9
+def start_streamer(directory: Path, place: Place) -> Peer:
+    """The endpoint of streamed shapes."""
+    command = [sys.executable, str(_HELPERS / "streams.py")]
+    process = spawn(command, _make_home(directory, "streamer"), place.load, is_piped=True)
+    return Peer("direct", int(_read_line(process)), [process], "raw uvloop protocol")
 
 
-def find_port() -> int:
-    """A port that was free a moment ago, for programs that cannot pick one themselves."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def start_nginx(directory: Path, name: str, locations: str, upstream: str = "", *, logs: bool = False) -> Peer:
-    """Nginx with one worker and an own configuration, everything it writes in `directory`."""
-    binary = shutil.which("nginx") or "/usr/sbin/nginx"
-    home = directory / name
-    home.mkdir()
-    port = find_port()
-    access_log = f"{home}/access.log" if logs else "off"
-    (home / "nginx.conf").write_text(
-        f"""
-daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/error.log warn;
-events {{ worker_connections 4096; }}
-http {{
-  access_log {access_log}; keepalive_requests 10000000; tcp_nodelay on; default_type application/json;
-  client_body_temp_path {home}/a; proxy_temp_path {home}/b; fastcgi_temp_path {home}/c; uwsgi_temp_path {home}/d;
-  scgi_temp_path {home}/e; client_body_buffer_size 64k;
-  {upstream}
-  server {{ listen 127.0.0.1:{port}; {locations} }}
-}}
-"""
-    )
-    process = _spawn([binary, "-c", str(home / "nginx.conf"), "-p", str(home)], home)
-    version = subprocess.run([binary, "-v"], capture_output=True, check=True, text=True).stderr.strip()
-    wait_port(port, process)
-    return Peer(name, port, process, version.rpartition("/")[2])
-
-
-def start_canned(directory: Path) -> Peer:
-    """The upstream of the unstreamed shape: nginx answering with a fixed body."""
-    body = ANSWER.decode()
-    return start_nginx(directory, "canned", f"location / {{ return 200 '{body}'; }} ")
-
-
-def start_streamer(directory: Path) -> Peer:
-    """The upstream of the streamed shape."""
-    process = _spawn([sys.executable, str(Path(__file__).with_name("streams.py"))], directory, is_piped=True)
-    line = process.stdout.readline().decode() if process.stdout else ""
-    return Peer("streamer", int(line), process, "raw asyncio")
-
-
-def start_nginx_proxy(directory: Path, upstream_port: int, name: str, *, logs: bool = False) -> Peer:
-    """Nginx as a plain kept-alive proxy, unbuffered for streams; with `logs` it writes an access log."""
+def start_nginx_proxy(directory: Path, upstream_port: int, place: Place, *, logs: bool = False) -> Peer:
+    """Nginx as a kept-alive proxy with one worker, unbuffered for streams; with `logs` it writes an access log."""
     upstream = f"upstream up {{ server 127.0.0.1:{upstream_port}; keepalive 64; keepalive_requests 10000000; }}"
     location = (
         "location / { proxy_pass http://up; proxy_http_version 1.1; proxy_set_header Connection ''; "
         "proxy_buffering off; }"
     )
-    return start_nginx(directory, name, location, upstream, logs=logs)
+    name = "nginx-log" if logs else "nginx"
+    return _start_nginx(directory, name, location, place.proxy, upstream=upstream, logs=logs)
 
 
-def start_inhouse(directory: Path, upstream_port: int, name: str) -> Peer:
-    """The gateway as a user runs it: one worker, keys on, prices on, traces written to the spool."""
-    home = directory / name
-    (home / "run").mkdir(parents=True)
-    pepper = bytes(range(32))
-    endpoint = Endpoint(
-        endpoint_id="tiny",
-        kind=EndpointKind.OWN,
-        dialect=Dialect.OPENAI,
-        model="tiny",
-        processor="own",
-        replicas=(Replica(replica_id="tiny-0", base_url=f"http://127.0.0.1:{upstream_port}/v1"),),
-        price=_price(),
-        digest="sha256:bench",
-    )
-    snapshot = Snapshot(
-        version=1,
-        created_at=time.time(),
-        routes={
-            "chat": Route(
-                name="chat", data_class="internal", variants=(Variant(name="own", endpoint_id="tiny"),), default="own"
-            )
-        },
-        endpoints={"tiny": endpoint},
-        keys=(ApiKey(key_id="bench", key_hash=hash_token(pepper, "sk-bench"), team="bench"),),
-        egress=EgressPolicy((DataClass("internal", frozenset({"own"})),)),
-    )
-    (home / "run" / "snapshot.json").write_bytes(msgspec.json.encode(snapshot))
-    process = _spawn([sys.executable, str(Path(__file__).with_name("worker.py")), str(home)], home, is_piped=True)
-    line = process.stdout.readline().decode() if process.stdout else ""
-    version = subprocess.run(
-        ["git", "-C", str(REPOSITORY), "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return Peer(name, int(line.rpartition(":")[2]), process, version.stdout.strip())
+def start_inhouse(
+    directory: Path,
+    upstream_port: int,
+    name: str,
+    place: Place,
+    *,
+    signals: bool = True,
+    num_workers: int = 1,
+) -> Peer:
+    """The gateway as a user runs it: keys on, prices on, traces written to the spool."""
+    home = _make_home(directory, name)
+    write_state(home / "state", upstream_port)
+    port = find_port() if num_workers > 1 else 0
+    peer = Peer(name, port, [], _read_own_version(), home)
+    for index in range(num_workers):
+        command = [
+            sys.executable, str(_HELPERS / "worker.py"), str(home / "state"), "--port", str(port),
+            "--index", str(index), "--workers", str(num_workers), "--signals", "on" if signals else "off",
+        ]  # fmt: skip
+        process = spawn(command, home, place.proxy, is_piped=True)
+        peer.processes.append(process)
+        line = _read_line(process)
+        if not line.startswith("LISTENING"):
+            peer.stop()
+            raise RuntimeError(f"{name} did not start: {(home / 'log').read_text()[-500:]}")
+        peer.port = int(line.rpartition(":")[2])
+    return peer
 
 
-def start_sglang_router(directory: Path, upstream_port: int, name: str, *, is_stream: bool) -> Peer | None:
+def start_sglang_router(directory: Path, upstream_port: int, place: Place, *, is_stream: bool) -> Peer | None:
     """SGLang's Rust router in front of one worker; None where it is not installed or does not start."""
     python = PEERS / "sglang-router" / "bin" / "python"
     if not python.exists():
         return None
-    home = directory / name
-    home.mkdir()
+    home = _make_home(directory, "sglang-router")
     port = find_port()
-    process = _spawn(
-        [
-            str(python), "-m", "sglang_router.launch_router", "--host", "127.0.0.1", "--port", str(port),
-            "--worker-urls", f"http://127.0.0.1:{upstream_port}", "--policy", "round_robin",
-            "--prometheus-port", str(find_port()), "--disable-health-check",
-        ],
-        home,
-    )  # fmt: skip
-    return _accept(Peer(name, port, process, PINS["sglang-router"].rpartition("==")[2]), is_stream=is_stream)
+    command = [
+        str(python), "-m", "sglang_router.launch_router", "--host", "127.0.0.1", "--port", str(port),
+        "--worker-urls", f"http://127.0.0.1:{upstream_port}", "--policy", "round_robin",
+        "--prometheus-port", str(find_port()), "--disable-health-check",
+    ]  # fmt: skip
+    process = spawn(command, home, place.proxy)
+    return _accept(Peer("sglang-router", port, [process], _read_version(python, "sglang-router")), is_stream=is_stream)
 
 
-def start_litellm(directory: Path, upstream_port: int, name: str, *, is_stream: bool) -> Peer | None:
+def start_litellm(directory: Path, upstream_port: int, place: Place, *, is_stream: bool) -> Peer | None:
     """LiteLLM's proxy with one model, no database; None where it is not installed or does not start."""
     binary = PEERS / "litellm" / "bin" / "litellm"
     if not binary.exists():
         return None
-    home = directory / name
-    home.mkdir()
+    home = _make_home(directory, "litellm")
     port = find_port()
     (home / "config.yaml").write_text(
         "model_list:\n- model_name: chat\n  litellm_params:\n    model: openai/tiny\n"
         f"    api_base: http://127.0.0.1:{upstream_port}/v1\n    api_key: none\n"
-        "general_settings:\n  master_key: sk-bench\n"
+        f"general_settings:\n  master_key: {TOKEN}\n"
     )
-    command = [str(binary), "--config", str(home / "config.yaml"), "--host", "127.0.0.1", "--port", str(port)]
-    peer = Peer(name, port, _spawn(command, home), PINS["litellm"].rpartition("==")[2])
-    return _accept(peer, is_stream=is_stream, timeout_s=90)
+    command = [
+        str(binary), "--config", str(home / "config.yaml"), "--host", "127.0.0.1", "--port", str(port),
+        "--keepalive_timeout", "600",
+    ]  # fmt: skip
+    process = spawn(command, home, place.proxy)
+    version = _read_version(binary.with_name("python"), "litellm")
+    return _accept(Peer("litellm", port, [process], version), is_stream=is_stream)
 
 
 def setup_peers() -> None:
@@ -227,27 +129,48 @@ def setup_peers() -> None:
             print(f"{pin} cannot be installed here and is left out", file=sys.stderr)
 
 
-def wait_port(port: int, process: subprocess.Popen[bytes], timeout_s: float = 20.0) -> None:
-    """Wait until something accepts on `port`; RuntimeError where the process ends or the time does."""
+def _start_nginx(
+    directory: Path,
+    name: str,
+    locations: str,
+    cpus: frozenset[int],
+    *,
+    upstream: str = "",
+    logs: bool = False,
+) -> Peer:
+    """Nginx with one worker and a configuration of its own, everything it writes in its folder."""
+    binary = shutil.which("nginx") or "/usr/sbin/nginx"
+    home = _make_home(directory, name)
+    port = find_port()
+    access_log = f"{home}/access.log" if logs else "off"
+    (home / "nginx.conf").write_text(
+        f"""
+daemon off; worker_processes 1; pid {home}/nginx.pid; error_log {home}/error.log warn;
+events {{ worker_connections 4096; }}
+http {{
+  access_log {access_log}; keepalive_requests 10000000; keepalive_timeout 600s; tcp_nodelay on;
+  default_type application/json; client_body_temp_path {home}/a; proxy_temp_path {home}/b;
+  fastcgi_temp_path {home}/c; uwsgi_temp_path {home}/d; scgi_temp_path {home}/e; client_body_buffer_size 64k;
+  {upstream}
+  server {{ listen 127.0.0.1:{port}; {locations} }}
+}}
+"""
+    )
+    process = spawn([binary, "-c", str(home / "nginx.conf"), "-p", str(home)], home, cpus)
+    version = subprocess.run([binary, "-v"], capture_output=True, check=True, text=True).stderr.strip()
+    wait_port(port, process)
+    return Peer(name, port, [process], version.rpartition(": ")[2], home)
 
-    def is_open() -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.5):
-            return True
-        return False
 
-    _poll(is_open, process, timeout_s)
-
-
-def _accept(peer: Peer, *, is_stream: bool, timeout_s: float = 30.0) -> Peer | None:
+def _accept(peer: Peer, *, is_stream: bool) -> Peer | None:
     """A peer that answers a chat request, else None with its reason on stderr."""
-    payload = build_payload(peer.port, is_stream=is_stream, model="chat")
-    body = payload.partition(b"\r\n\r\n")[2]
+    body = build_payload(peer.port, is_stream=is_stream).partition(b"\r\n\r\n")[2]
 
     def answers() -> bool:
-        request = urllib.request.Request(  # the address is written here
-            f"http://127.0.0.1:{peer.port}/v1/chat/completions",
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{peer.port}{Ask.CHAT}",
             data=body,
-            headers={"content-type": "application/json", "authorization": "Bearer sk-bench"},
+            headers={"content-type": "application/json", "authorization": f"Bearer {TOKEN}"},
         )
         with (
             contextlib.suppress(OSError, urllib.error.HTTPError),
@@ -257,7 +180,7 @@ def _accept(peer: Peer, *, is_stream: bool, timeout_s: float = 30.0) -> Peer | N
         return False
 
     try:
-        _poll(answers, peer.process, timeout_s)
+        poll(answers, peer.processes[0], _PEER_TIMEOUT_S)
     except RuntimeError as error:
         print(f"{peer.name} left out: {error}", file=sys.stderr)
         peer.stop()
@@ -265,29 +188,28 @@ def _accept(peer: Peer, *, is_stream: bool, timeout_s: float = 30.0) -> Peer | N
     return peer
 
 
-def _poll(is_ready: Callable[[], bool], process: subprocess.Popen[bytes], timeout_s: float) -> None:
-    ends_at = time.monotonic() + timeout_s
-    while not is_ready():
-        if process.poll() is not None:
-            raise RuntimeError(f"it ended with code {process.returncode}")
-        if time.monotonic() > ends_at:
-            raise RuntimeError(f"it did not answer within {timeout_s:g} s")
-        time.sleep(0.1)
+def _make_home(directory: Path, name: str) -> Path:
+    home = directory / name
+    home.mkdir(parents=True)
+    return home
 
 
-def _price() -> PriceVector:
-    return PriceVector(
-        price_id="bench",
-        input_uncached=1e-6,
-        cache_read=1e-6,
-        cache_write=1e-6,
-        output_visible=2e-6,
-        output_reasoning=2e-6,
-    )
+def _read_line(process: subprocess.Popen[bytes]) -> str:
+    return process.stdout.readline().decode().strip() if process.stdout else ""
 
 
-def _spawn(command: list[str], home: Path, *, is_piped: bool = False) -> subprocess.Popen[bytes]:
-    with (home / "log").open("wb") as log:
-        return subprocess.Popen(
-            command, stdout=subprocess.PIPE if is_piped else log, stderr=log, cwd=home, start_new_session=True
-        )
+def _read_own_version() -> str:
+    """The commit, `+` where the tree differs from it, and the Python that runs it."""
+
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(REPOSITORY), *words]
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = "+" if git("status", "--porcelain", "--", "src") else ""
+    return f"{git('rev-parse', '--short', 'HEAD')}{changed} on Python {platform.python_version()}"
+
+
+def _read_version(python: Path, package: str) -> str:
+    """What is really installed there."""
+    code = f"import importlib.metadata as m; print(m.version({package!r}))"
+    return subprocess.run([str(python), "-c", code], capture_output=True, text=True, check=False).stdout.strip()

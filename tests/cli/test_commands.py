@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from inhouse.cli.app import main
-from inhouse.domain import TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
+from inhouse.domain import Signals, TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
 from inhouse.store import SpoolCursor, open_store
 
 GOOD = """\
@@ -148,7 +148,7 @@ def put_trace(folder: Path) -> str:
     end = TraceClose(
         trace_id=trace_id, writer="w", ended_at=2.0, status=TraceStatus.COMPLETE, http_status=200, e2e_ms=12.5,
         usage=Usage(input_uncached=30, output_visible=5), usage_basis=UsageBasis.MEASURED, is_simulated=True,
-        variant="api", endpoint_id="paid/mid", replica_id="paid",
+        variant="api", endpoint_id="paid/mid", replica_id="paid", signals=Signals(num_chars=70, empty=0, truncated=1),
     )  # fmt: skip
     with closing(open_store(f"sqlite:///{folder}/.inhouse/inhouse.db")) as store:
         store.traces.ship([start, end], cursor=SpoolCursor("w-0.spool", 10))
@@ -178,6 +178,8 @@ def test_traces_are_listed_and_shown_with_what_is_simulated_and_unpriced(
     ):
         assert words in listed
     for words in ("api: task is sum", "(simulated)", "input_uncached 30, output_visible 5  (measured)", "unpriced"):
+        assert words in shown
+    for words in ("! cut at a limit of tokens: yes", "  empty: no", "length: 70 characters"):
         assert words in shown
     assert by_end == shown
     assert missing == 1

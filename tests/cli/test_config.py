@@ -91,6 +91,29 @@ def test_a_short_key_is_refused_without_showing_it() -> None:
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("line", "path", "words"),
+    [
+        ("api_key: {fil: s3cret}", "api_key.fil", "there is no setting 'fil' here. Did you mean `file`?"),
+        ("api_key: {file: a, command: [s3cret]}", "api_key", "give `file` or `command`, one of the two."),
+        ("api_key: 5", "api_key", "Input should be a valid string."),
+        ("api_key: [{file: a}, {file: s3cret, refresh_s: 0}]", "api_key[1].refresh_s", "greater than or equal to 1."),
+        ("network: {proxy: 'https://me:s3cret@proxy:1'}", "network.proxy", "String should match pattern"),
+    ],
+)
+def test_a_key_or_proxy_of_no_known_form_gives_one_error_that_does_not_show_it(
+    line: str, path: str, words: str
+) -> None:
+    with pytest.raises(ConfigFileError) as caught:
+        load(GOOD.replace("    discount: 12%", f"    {line}"))
+
+    (error,) = caught.value.errors
+    assert error.location is not None
+    assert (error.location.line, error.location.path) == (6, f"providers.sim.{path}")
+    assert words in f"{error.problem} {error.fix}"
+    assert "s3cret" not in str(error)
+
+
 def test_a_missing_variable_is_named_with_its_place() -> None:
     with pytest.raises(
         ConfigError, match=r"inhouse.yaml:21: keys.app.key: the environment variable APP_KEY is not set"

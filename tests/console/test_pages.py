@@ -16,7 +16,7 @@ from inhouse.backends.settings import ProviderSettings
 from inhouse.catalog import load_price_book
 from inhouse.console import build_routes
 from inhouse.control import Admin, AdminIdentity, DesiredState, Reconciler, StoreLink, build_app
-from inhouse.domain import Attempt, ReplicaState, TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
+from inhouse.domain import Attempt, ReplicaState, Signals, TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
 from inhouse.routing.settings import RouteSettings
 from inhouse.serving.settings import DeploymentSettings
 from inhouse.store import EvalRunRow, EvalRunStatus, ReplicaRow, SpoolCursor, Store, StoreUnavailableError, open_store
@@ -103,6 +103,7 @@ def fill(store: Store) -> None:
                 Attempt(endpoint_id="paid/mid", replica_id="paid/mid", duration_ms=90.0, status=200),
             ),
             content={"request": "what the customer wrote"},
+            signals=Signals(num_chars=40, empty=0, longest_run=40, truncated=0),
         ),
         TraceOpen(
             trace_id="t2",
@@ -307,6 +308,15 @@ def test_a_trace_page_shows_decision_attempts_times_and_tokens(make_client: Call
         "390.0",
         "600.0",
     ]
+
+
+def test_a_trace_page_shows_the_signals_that_were_measured(make_client: Callable[..., TestClient]) -> None:
+    client = make_client()
+    words = read_words(client.get("/traces/t1").text)
+    assert "Signal Measured one character repeated yes, 40 times empty no cut at a limit of tokens no" in words
+    assert "length 40 characters" in words
+    assert "broken JSON" not in words
+    assert "None were measured" in read_words(client.get("/traces/t2").text)
 
 
 def test_a_request_under_way_says_so(make_client: Callable[..., TestClient]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from inhouse.console.traceview import list_time_parts, list_usage
-from inhouse.domain import Trace, TraceClose, TraceOpen, TraceStatus, Usage
+from inhouse.console.traceview import list_time_parts, list_trace_signals, list_usage
+from inhouse.domain import Signals, Trace, TraceClose, TraceOpen, TraceStatus, Usage
 
 OPEN = TraceOpen(
     trace_id="1", writer="w", started_at=0.0, route="r", variant="v", endpoint_id="e", replica_id="e-0", key_id="k"
@@ -57,3 +57,17 @@ def test_unknown_usage_is_empty_and_known_usage_has_every_bucket() -> None:
     assert list_usage(Trace(open=OPEN, close=make_close())) == []
     known = list_usage(Trace(open=OPEN, close=make_close(usage=Usage(input_uncached=3, output_visible=2))))
     assert [tokens for _, tokens in known] == [3, 0, 0, 2, 0]
+
+
+def test_signals_that_were_raised_come_first_and_unmeasured_ones_not_at_all() -> None:
+    assert list_trace_signals(Trace(open=OPEN, close=None)) == []
+    assert list_trace_signals(Trace(open=OPEN, close=make_close())) == []
+    shown = list_trace_signals(Trace(open=OPEN, close=make_close(signals=Signals(num_chars=40, longest_run=40))))
+    assert [(line.name, line.value, line.is_raised) for line in shown] == [
+        ("one character repeated", "yes, 40 times", True),
+        ("reads as a refusal", "no", False),
+        ("special tokens in the text", "no", False),
+        ("endless whitespace", "no", False),
+        ("repeats itself", "no", False),
+        ("length", "40 characters", None),
+    ]

@@ -12,8 +12,13 @@ from inhouse.backends.settings import ProviderSettings
 from inhouse.control import CompileInputs, DesiredState, compile_snapshot, find_misfits
 from inhouse.control.compile import is_same_content, recall_replicas
 from inhouse.domain import (
+    AuthScheme,
     Dialect,
     EndpointKind,
+    EngineKind,
+    FallbackCause,
+    Network,
+    Operation,
     Replica,
     ReplicaState,
     Rule,
@@ -70,6 +75,168 @@ def test_a_provider_model_becomes_an_endpoint_with_credential_and_declared_diges
 def test_no_secret_reaches_a_snapshot(inputs: CompileInputs, provider_of: Callable[..., ProviderSettings]) -> None:
     paid = provider_of(base_url="https://api.example/v1", api_key="sk-secret-value")
     assert "sk-secret-value" not in repr(compile_snapshot(replace(inputs, providers={"paid": paid})))
+
+
+REGIONS = {
+    "eu": {"base_url": "https://eu.example/v1/", "api_key": "sk-of-eu"},
+    "us": {"base_url": "https://us.example/v1"},
+}
+
+
+def test_each_region_is_a_replica_with_its_own_credential_where_it_has_keys(
+    inputs: CompileInputs, provider_of: Callable[..., ProviderSettings]
+) -> None:
+    paid = provider_of(base_url="https://api.example/v1", api_key="sk-secret-value", regions=REGIONS)
+    endpoint = compile_snapshot(replace(inputs, providers={"paid": paid})).endpoints["paid/mid"]
+
+    assert endpoint.credential == "provider:paid"
+    assert endpoint.replicas == (
+        Replica(replica_id="paid/mid", base_url="https://api.example/v1"),
+        Replica(replica_id="paid/mid@eu", base_url="https://eu.example/v1", credential="provider:paid@eu"),
+        Replica(replica_id="paid/mid@us", base_url="https://us.example/v1"),
+    )
+
+
+def test_regions_alone_are_addresses_enough(
+    inputs: CompileInputs, provider_of: Callable[..., ProviderSettings]
+) -> None:
+    endpoint = compile_snapshot(replace(inputs, providers={"paid": provider_of(regions=REGIONS)})).endpoints["paid/mid"]
+
+    assert [replica.replica_id for replica in endpoint.replicas] == ["paid/mid@eu", "paid/mid@us"]
+    assert endpoint.credential is None
+
+
+@pytest.mark.parametrize(
+    ("dialect", "auth", "operations"),
+    [
+        ("openai", AuthScheme.BEARER, {Operation.CHAT, Operation.COMPLETIONS, Operation.EMBEDDINGS}),
+        (
+            "azure_openai",
+            AuthScheme.API_KEY,
+            {Operation.CHAT, Operation.COMPLETIONS, Operation.EMBEDDINGS, Operation.RESPONSES},
+        ),
+        ("anthropic", AuthScheme.X_API_KEY, {Operation.MESSAGES, Operation.COUNT_TOKENS}),
+    ],
+)
+def test_a_dialect_decides_how_the_key_is_shown_and_what_is_offered(
+    inputs: CompileInputs,
+    provider_of: Callable[..., ProviderSettings],
+    dialect: str,
+    auth: AuthScheme,
+    operations: set[Operation],
+) -> None:
+    paid = provider_of(base_url="https://api.example", dialect=dialect)
+    endpoint = compile_snapshot(replace(inputs, providers={"paid": paid})).endpoints["paid/mid"]
+
+    assert (endpoint.auth, endpoint.operations, endpoint.api_version) == (auth, operations, None)
+
+
+def test_what_the_file_says_wins_over_what_is_known_of_the_dialect(
+    inputs: CompileInputs, provider_of: Callable[..., ProviderSettings]
+) -> None:
+    paid = provider_of(
+        base_url="https://api.example",
+        dialect="azure_openai",
+        auth="bearer",
+        api_version="2026-06-01",
+        operations=["chat"],
+    )
+    hosted = provider_of(base_url="https://open.example/v1", engine="vllm")
+    endpoints = compile_snapshot(
+        replace(inputs, providers={"paid": paid, "hosted": hosted}, data_classes={"internal": frozenset({"own"})})
+    ).endpoints
+
+    azure = endpoints["paid/mid"]
+    assert (azure.auth, azure.api_version, azure.operations) == (
+        AuthScheme.BEARER,
+        "2026-06-01",
+        frozenset({Operation.CHAT}),
+    )
+    assert endpoints["hosted/mid"].engine is EngineKind.VLLM
+    assert Operation.RESPONSES in endpoints["hosted/mid"].operations
+
+
+def test_a_network_is_carried_without_its_proxys_login(
+    inputs: CompileInputs, provider_of: Callable[..., ProviderSettings]
+) -> None:
+    network = {"proxy": "http://me:s3cret@proxy:3128", "ca_file": "/ca.pem", "client_cert_file": "/cert.pem"}
+    paid = provider_of(base_url="https://api.example", network=network)
+    endpoint = compile_snapshot(replace(inputs, providers={"paid": paid})).endpoints["paid/mid"]
+
+    assert endpoint.network == Network(
+        proxy="http://proxy:3128", ca_file="/ca.pem", client_cert_file="/cert.pem", is_declared_private=False
+    )
+    direct = provider_of(base_url="https://api.example", network={"proxy": "none"})
+    assert compile_snapshot(replace(inputs, providers={"paid": direct})).endpoints["paid/mid"].network.proxy == "none"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_private"),
+    [
+        ({"base_url": "https://api.example"}, False),
+        ({"base_url": "https://inside.example", "network": {"private": True}}, True),
+        ({"base_url": "http://localhost:4000/v1"}, True),
+        ({"base_url": "http://192.168.1.4:4000/v1"}, True),
+        ({"base_url": "http://192.168.1.4:4000/v1", "regions": REGIONS}, False),
+        ({"simulated": {}}, True),
+    ],
+)
+def test_private_is_what_says_so_itself_or_is_declared(
+    inputs: CompileInputs,
+    provider_of: Callable[..., ProviderSettings],
+    changes: dict[str, Any],
+    is_private: bool,
+) -> None:
+    """A public name is never private by itself: whoever answers for it could send requests inside."""
+    endpoint = compile_snapshot(replace(inputs, providers={"paid": provider_of(**changes)})).endpoints["paid/mid"]
+
+    assert endpoint.network.is_declared_private is is_private
+
+
+def test_own_machines_are_private_by_nature_and_an_external_engine_has_a_key_and_ways_of_its_own(
+    inputs: CompileInputs,
+) -> None:
+    box = DeploymentSettings.model_validate(
+        {"url": "https://box:8000/v1", "server": "sglang", "api_key": "sk-box", "network": {"ca_file": "/ca.pem"}}
+    )
+    clerk = DeploymentSettings(model="clerk")
+    snapshot = compile_snapshot(replace(inputs, deployments={"clerk": clerk, "box": box}))
+    external, embedded = snapshot.endpoints["box"], snapshot.endpoints["clerk"]
+
+    assert external.network == Network(ca_file="/ca.pem", is_declared_private=True)
+    assert (external.engine, external.credential) == (EngineKind.SGLANG, "deployment:box")
+    assert Operation.MESSAGES in external.operations
+    assert embedded.network == Network(is_declared_private=True)
+    assert (embedded.engine, embedded.credential) == (EngineKind.LLAMACPP, None)
+    assert "sk-box" not in repr(snapshot)
+
+
+def test_a_route_carries_what_else_falls_back_and_whether_answers_are_held(
+    inputs: CompileInputs, route_of: Callable[..., RouteSettings]
+) -> None:
+    route = route_of(fallback_on=["refusal"], buffered=True)
+    compiled = compile_snapshot(replace(inputs, routes={"support": route})).routes["support"]
+
+    assert (compiled.fallback_on, compiled.is_buffered) == (frozenset({FallbackCause.REFUSAL}), True)
+    plain = compile_snapshot(inputs).routes["support"]
+    assert (plain.fallback_on, plain.is_buffered) == (frozenset(), False)
+
+
+def test_a_provider_digest_covers_regions_and_version_and_is_otherwise_as_ever(
+    inputs: CompileInputs, provider_of: Callable[..., ProviderSettings]
+) -> None:
+    """A new version of inhouse changes no digest: the plain one is written out."""
+
+    def digest(**changes: Any) -> str | None:
+        paid = provider_of(base_url="https://api.example/v1", **changes)
+        return compile_snapshot(replace(inputs, providers={"paid": paid})).endpoints["paid/mid"].digest
+
+    plain = digest()
+    assert plain == "sha256:1b1e25984a1e2ebbde1abaf8e6306ec4294383fc8409afc939701db92292d3dd"
+    assert digest(api_key="sk-x", auth="api_key", network={"private": True}, operations=["chat"]) == plain
+    moved = {"eu": {"base_url": "https://eu2.example/v1"}}
+    others = {digest(regions=REGIONS), digest(regions=moved), digest(dialect="anthropic", api_version="2026-01-01")}
+    assert len(others | {plain}) == 4
 
 
 def test_a_simulated_provider_is_flagged_and_found_where_up_started_it(inputs: CompileInputs) -> None:

@@ -149,3 +149,104 @@ def test_unpriced_endpoints_are_warnings_after_the_errors(desired: DesiredState,
 
 def test_endpoint_ids_come_with_their_processor(desired: DesiredState) -> None:
     assert list_endpoint_ids(desired.deployments, desired.providers) == {"clerk": "own", "paid/mid": "paid"}
+
+
+def provider_problems(desired: DesiredState, **changes: Any) -> list[tuple[str, str]]:
+    price = {"input_usd_per_mtok": 1, "output_usd_per_mtok": 1}
+    paid = ProviderSettings.model_validate({"models": {"mid": {"price": price}}} | changes)
+    return [(problem.path, problem.problem) for problem in check(replace(desired, providers={"paid": paid}))]
+
+
+def test_regions_are_address_enough(desired: DesiredState) -> None:
+    assert provider_problems(desired, regions={"eu": {"base_url": "https://eu.example"}}) == []
+
+
+def test_a_simulated_provider_with_regions_is_found(desired: DesiredState) -> None:
+    ((path, _),) = provider_problems(desired, regions={"eu": {"base_url": "https://eu.example"}}, simulated={})
+    assert path == "providers.paid.simulated"
+
+
+@pytest.mark.parametrize(
+    ("changes", "path", "words"),
+    [
+        (
+            {"base_url": "http://169.254.169.254/v1", "network": {"private": True}},
+            "providers.paid.base_url",
+            "169.254.169.254 is a cloud's metadata address, which nothing may use.",
+        ),
+        (
+            {"regions": {"a": {"base_url": "https://a.example"}, "b": {"base_url": "http://10.0.0.1"}}},
+            "providers.paid.regions.b.base_url",
+            "which only an endpoint declared private may use (`network: {private: true}`).",
+        ),
+        (
+            {"base_url": "https://user:s3cret@api.example/v1"},
+            "providers.paid.base_url",
+            "the address cannot be used: the URL must not carry a user name or password.",
+        ),
+        (
+            {"base_url": "https://api.example", "network": {"proxy": "http://me:s3cret@proxy:99999"}},
+            "providers.paid.network.proxy",
+            "this is no address of a proxy.",
+        ),
+        (
+            {"base_url": "https://api.example", "network": {"client_key_file": "k.pem"}},
+            "providers.paid.network.client_key_file",
+            "there is a client's key without its certificate.",
+        ),
+        (
+            {"base_url": "https://api.example", "api_version": "2026-01-01"},
+            "providers.paid.api_version",
+            "the dialect `openai` has no API version, so that `api_version` would do nothing.",
+        ),
+        (
+            {"base_url": "https://api.example", "dialect": "anthropic", "engine": "vllm"},
+            "providers.paid.engine",
+            "so that `engine` would do nothing at `anthropic`.",
+        ),
+    ],
+)
+def test_addresses_and_networks_that_could_never_work_are_found(
+    desired: DesiredState, changes: dict[str, Any], path: str, words: str
+) -> None:
+    ((found_path, found_words),) = provider_problems(desired, **changes)
+
+    assert found_path == path
+    assert found_words.endswith(words)
+
+
+def test_a_provider_at_a_private_address_needs_no_declaration_beside_it(desired: DesiredState) -> None:
+    """Who writes 127.0.0.1 means it; only a name that resolves there is suspicious."""
+    assert provider_problems(desired, base_url="http://127.0.0.1:4000/v1") == []
+    assert provider_problems(desired, base_url="http://localhost:4000/v1") == []
+
+
+def test_a_region_without_a_key_among_those_that_have_one_is_a_warning(desired: DesiredState) -> None:
+    regions = {"a": {"base_url": "https://a.example", "api_key": "sk-a"}, "b": {"base_url": "https://b.example"}}
+    assert provider_problems(desired, regions=regions) == [
+        ("providers.paid.regions.b", "region 'b' has no key, while others have: it is called without one.")
+    ]
+    assert provider_problems(desired, regions=regions, api_key="sk-all") == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting"),
+    [({"api_key": "sk-x"}, "api_key"), ({"network": {"private": True}}, "network"), ({"server": "vllm"}, "server")],
+)
+def test_settings_of_an_external_engine_need_its_address(
+    desired: DesiredState, settings: dict[str, Any], setting: str
+) -> None:
+    clerk = DeploymentSettings.model_validate({"model": "clerk"} | settings)
+    problem = only(replace(desired, deployments={"clerk": clerk}))
+
+    assert problem.path == f"deployments.clerk.{setting}"
+    assert problem.problem == f"deployment 'clerk' has no `url`, so that `{setting}` would do nothing."
+
+
+def test_an_external_engines_address_is_judged_as_private(desired: DesiredState) -> None:
+    box = {"url": "http://10.0.0.9:8000/v1", "model": "clerk", "hardware": {"usd_per_hour": 1}}
+    assert check(replace(desired, deployments={"clerk": DeploymentSettings.model_validate(box)})) == []
+    never = {**box, "url": "http://100.64.0.9:8000/v1"}
+    problem = only(replace(desired, deployments={"clerk": DeploymentSettings.model_validate(never)}))
+    assert problem.path == "deployments.clerk.url"
+    assert "carrier's shared range" in problem.problem

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from inhouse.backends import KeyRing
 from inhouse.domain import (
     ApiKey,
     CaptureMode,
@@ -22,6 +23,7 @@ from inhouse.domain import (
     Endpoint,
     EndpointKind,
     Modality,
+    Network,
     PriceVector,
     Replica,
     Route,
@@ -231,6 +233,9 @@ class OrderedSink:
         self.events.append("open" if isinstance(record, TraceOpen) else "close")
         self.records.append(record)
 
+    def write_line(self, buffer: bytearray) -> None:
+        self.write(msgspec.json.decode(buffer, type=TraceOpen | TraceClose))
+
     @property
     def opens(self) -> list[TraceOpen]:
         return [record for record in self.records if isinstance(record, TraceOpen)]
@@ -248,6 +253,7 @@ def endpoint(name: str, *base_urls: str, **changes: Any) -> Endpoint:
         "dialect": Dialect.OPENAI,
         "model": "tiny",
         "processor": "own",
+        "network": Network(is_declared_private=True),
         "replicas": tuple(
             Replica(replica_id=f"{name}-{index}", base_url=base_url) for index, base_url in enumerate(base_urls)
         ),
@@ -337,7 +343,8 @@ async def run_gateway_here(
     path = tmp_path / "snapshot.json"
     if snapshot is not None:
         path.write_bytes(msgspec.json.encode(snapshot))
-    watcher = SnapshotWatcher(path, PEPPER, credentials)
+    rings = {name: KeyRing([key]) for name, key in credentials.items()}
+    watcher = SnapshotWatcher(path, PEPPER, rings.get)
     watcher.poll()
     sink = OrderedSink([])
     server = GatewayServer(GatewayParts(settings or GatewaySettings(), watcher, sink, "gw0-1-1"))

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from inhouse.backends import ChatMeter
 from inhouse.backends.connection import Connection, Receiver
 from inhouse.domain import EndpointError
-from inhouse.gateway.meter import StreamMeter
+
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -115,8 +116,8 @@ def event(text: str, **more: object) -> bytes:
     return b"data: " + json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
 
 
-def meter_after(*events: bytes) -> StreamMeter:
-    meter = StreamMeter(withholds_usage=True)
+def meter_after(*events: bytes) -> ChatMeter:
+    meter = ChatMeter(withholds_usage=True)
     for one in events:
         meter.feed(one, 1.0)
     meter.take_plain(event("learned from"), 2.0)

@@ -209,10 +209,10 @@ async def test_statuses_that_another_endpoint_may_mend_fall_back(
         assert (closed.variant, closed.endpoint_id, closed.status) == ("v-spare", "spare", "complete")
         assert [attempt.status for attempt in closed.attempts] == [status, 200]
         assert len(gateway.sink.records) == 2
-        assert gateway.server.sender.in_flight == {}
+        assert not any(gateway.server.machines.in_flight.values())
 
 
-@pytest.mark.parametrize("status", [400, 404, 413, 422])
+@pytest.mark.parametrize("status", [400, 404, 422])
 async def test_a_rejection_of_the_request_itself_is_passed_on_and_not_retried(
     status: int, tmp_path: Path, upstream: ScriptedUpstream, second: ScriptedUpstream
 ) -> None:
@@ -276,7 +276,7 @@ async def test_an_unstreamed_reply_cut_in_the_middle_is_never_seen(
     async with run_gateway_here(tmp_path, world.build()) as gateway:
         status, _, body = split_reply(await gateway.raw(post(HELLO)))
         assert (status, json.loads(body)["error"]["code"]) == (502, "upstream_error")
-        assert [attempt.code for attempt in gateway.sink.closes[0].attempts] == ["upstream_cut", "upstream_cut"]
+        assert [attempt.code for attempt in gateway.sink.closes[0].attempts] == ["upstream_cut"] * 4
 
 
 @pytest.mark.parametrize("is_cut", [True, False])
@@ -307,7 +307,7 @@ async def test_an_error_event_inside_a_stream_is_visible_and_aborts_the_trace(
     upstream.script = answer_stream(delta("a"), error, DONE)
     async with run_gateway_here(tmp_path, World([endpoint("clerk", upstream.base_url)]).build()) as gateway:
         _, _, body = split_reply(await gateway.raw(post(STREAM)))
-        assert body == delta("a") + error + DONE
+        assert body == delta("a") + error
         assert (gateway.sink.closes[0].status, gateway.sink.closes[0].error_code) == ("aborted", "upstream_error")
 
 
@@ -345,7 +345,7 @@ async def test_a_client_that_leaves_before_the_reply_stops_the_endpoint(
         await asyncio.wait_for(upstream.closed.wait(), 1)
         closed = gateway.sink.closes[0]
         assert (closed.status, closed.http_status, closed.usage) == ("client_closed", 499, None)
-        assert gateway.server.sender.in_flight == {}
+        assert not any(gateway.server.machines.in_flight.values())
 
 
 async def test_a_client_that_leaves_mid_stream_stops_the_endpoint_and_is_metered(
@@ -368,7 +368,7 @@ async def test_a_client_that_leaves_mid_stream_stops_the_endpoint_and_is_metered
             ESTIMATE,
             UsageBasis.ESTIMATED,
         )
-        assert gateway.server.sender.in_flight == {}
+        assert not any(gateway.server.machines.in_flight.values())
 
 
 async def test_a_slow_reader_makes_the_endpoint_wait(tmp_path: Path, upstream: ScriptedUpstream) -> None:

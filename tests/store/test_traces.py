@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from inhouse.domain import Attempt, Trace, TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
+from inhouse.domain import Attempt, Signals, Trace, TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
 from inhouse.store import GATEWAY_LOST, Quantiles, ShipResult, SpoolCursor, Store, StoreUnavailableError
 from inhouse.store.tables import TRACES
 
@@ -55,6 +55,7 @@ def test_a_trace_comes_back_as_it_was(store: Store, make_open: MakeOpen, make_cl
         num_chunks=9,
         attempts=(Attempt(endpoint_id="clerk", replica_id="clerk-0", duration_ms=3.5, code="upstream_cut"),),
         content={"request": "grüße", "reply": "a\x00b"},
+        signals=Signals(num_chars=120, empty=0, truncated=1, script_mismatch=3, logprob_mean=-250),
     )
     assert ship(store, opened, closed) == ShipResult(num_records=2, num_applied=2)
     assert store.traces.get("a") == Trace(open=opened, close=closed)
@@ -72,6 +73,19 @@ def test_content_stands_apart_from_the_trace(store: Store, make_open: MakeOpen, 
     trace = store.traces.get("a")
     assert trace is not None
     assert trace.close == make_close("a")
+
+
+def test_signals_stand_in_a_column_of_their_own(store: Store, make_open: MakeOpen, make_close: MakeClose) -> None:
+    """So that a database can sum them; absent ones are null there, not zero."""
+    ship(store, make_open("a"), make_close("a", signals=Signals(num_chars=5, empty=0, refusal=1)))
+    ship(store, make_open("b"), make_close("b"))
+    assert column(store, "signals_json") == ['{"num_chars":5,"empty":0,"refusal":1}', None]
+    assert "signals" not in str(column(store, "close_json")[0])
+    found = store.traces.find(["a", "b"])
+    assert [found[trace_id].close for trace_id in ("a", "b")] == [
+        make_close("a", signals=Signals(num_chars=5, empty=0, refusal=1)),
+        make_close("b"),
+    ]
 
 
 def test_unknown_usage_and_price_are_null_not_zero(store: Store, make_open: MakeOpen, make_close: MakeClose) -> None:

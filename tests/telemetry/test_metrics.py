@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from inhouse.domain import TraceClose, TraceOpen, TraceStatus
+from inhouse.domain import Signals, TraceClose, TraceOpen, TraceStatus
 from inhouse.telemetry import EVAL_ROUTE, METRIC_NAMES, UNKNOWN_ROUTE, MetricKind, TraceMetrics
 
 MakeOpen = Callable[..., TraceOpen]
@@ -144,3 +144,39 @@ def test_every_metric_that_is_served_is_listed_and_the_other_way_round(metrics: 
         assert info.unit
         assert (info.kind is MetricKind.HISTOGRAM) == bool(info.buckets)
         assert list(info.buckets) == sorted(set(info.buckets))
+
+
+SIGNALS = {"route": "triage", "variant": "in-house", "replica": "clerk-0"}
+
+
+def test_signals_are_counted_with_how_often_they_could_be_judged(
+    metrics: TraceMetrics, make_open: MakeOpen, make_close: MakeClose
+) -> None:
+    """By route, variant and replica, so that one bad replica shows; an answer without signals counts nowhere."""
+    good, cut = Signals(num_chars=10, empty=0, truncated=0), Signals(num_chars=9, longest_run=9, truncated=1)
+    for trace_id, signals in (("a", good), ("b", cut), ("c", None)):
+        metrics.observe([make_open(trace_id), make_close(trace_id, signals=signals)])
+    for name, raised, measured in (("truncated", 1, 2), ("long_run", 1, 2), ("empty", 0, 1), ("invalid_json", 0, 0)):
+        assert value(metrics, "inhouse_signals_total", **SIGNALS, signal=name) == raised
+        assert value(metrics, "inhouse_signals_measured_total", **SIGNALS, signal=name) == measured
+
+
+def test_signals_of_evaluations_are_counted_apart(
+    metrics: TraceMetrics, make_open: MakeOpen, make_close: MakeClose
+) -> None:
+    metrics.observe([make_open("a", is_eval=True), make_close("a", signals=Signals(num_chars=1, empty=1))])
+    assert value(metrics, "inhouse_signals_total", **SIGNALS, signal="empty") is None
+    assert value(metrics, "inhouse_signals_total", **(SIGNALS | {"route": EVAL_ROUTE}), signal="empty") == 1
+
+
+def test_the_labels_of_signals_are_bounded(
+    metrics: TraceMetrics, make_open: MakeOpen, make_close: MakeClose, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replicas come and go; what comes after the first 500 places is counted together."""
+    monkeypatch.setattr("inhouse.telemetry.metrics.MAX_SIGNAL_ORIGINS", 2)
+    for number in range(4):
+        closed = make_close(str(number), replica_id=f"clerk-{number}", signals=Signals(num_chars=1, empty=1))
+        metrics.observe([make_open(str(number)), closed])
+    assert value(metrics, "inhouse_signals_total", **(SIGNALS | {"replica": "clerk-1"}), signal="empty") == 1
+    assert value(metrics, "inhouse_signals_total", **(SIGNALS | {"replica": "clerk-2"}), signal="empty") is None
+    assert value(metrics, "inhouse_signals_total", **dict.fromkeys(SIGNALS, "(other)"), signal="empty") == 2

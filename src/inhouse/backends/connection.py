@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from typing import cast
 
 import httptools
+from msgspec import Struct
 
 from inhouse.backends.deadline import NEVER, Deadline
 from inhouse.domain import EndpointError, ErrorCode
@@ -15,6 +17,7 @@ MAX_HEAD_BYTES = 65_536
 """A reply whose status line and headers are longer is refused."""
 KEPT_IDLE_S = 60.0
 """A pooled connection without a request is closed after this time."""
+_MAX_KNOWN_HEADS = 512
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
 _FIRST_FINAL_STATUS = 200
@@ -24,25 +27,34 @@ _CHUNK_SIZES = {form % size: size for size in range(1, 4097) for form in (b"%x",
 _CLOSED_EARLY = "the endpoint closed the connection in the middle of its reply"
 
 
-class StaleConnectionError(EndpointError):
-    """A kept-alive connection turned out closed before anything of a reply came: a fresh one may be tried."""
+class ReplyHead(Struct):
+    """Status and headers of a reply (lower-case names; repeated ones joined with a comma).
 
-    def __init__(self) -> None:
-        super().__init__(ErrorCode.UPSTREAM_UNREACHABLE, "the kept-alive connection was closed before a reply")
+    Heads that come again byte for byte are read once, so `headers` is shared: nobody changes it. `memo` is the
+    receiver's, for what it derives from the headers alone.
+    """
+
+    status: int
+    headers: dict[bytes, bytes]
+    num_body_bytes: int = -1
+    keeps_alive: bool = False
+    memo: bytes | None = None
 
 
 class Receiver:
     """Takes the reply of one request, each callback in the read that brought it; `on_end` or `on_failure` is last.
 
-    `first_byte_s`, `idle_s` are seconds; `total_at` stands on the loop's clock.
+    `first_byte_s`, `idle_s` are seconds; `total_at` stands on the loop's clock. `progress_at` is the time of the last
+    progress (`time.perf_counter()` seconds, 0 before the first); the receiver itself says what progress is.
     """
 
     first_byte_s: float = 60.0
     idle_s: float = 60.0
     total_at: float = NEVER
+    progress_at: float = 0.0
 
-    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        """Status and headers (lower-case names; repeated ones joined with a comma)."""
+    def on_head(self, head: ReplyHead) -> None:
+        """Status and headers."""
 
     def on_data(self, data: bytes) -> None:
         """Body bytes, decoded from any chunking; one call for each read."""
@@ -57,6 +69,13 @@ class Receiver:
     def on_end(self) -> None:
         """The body is complete."""
 
+    def on_whole(self, head: ReplyHead, body: bytes) -> None:
+        """A whole reply in one read: the same as the three before, in one call."""
+        self.on_head(head)
+        if body:
+            self.on_data(body)
+        self.on_end()
+
     def on_failure(self, error: EndpointError) -> None:
         """The reply will not be completed."""
 
@@ -68,6 +87,7 @@ class Connection(asyncio.Protocol):
         loop: the running loop.
         on_free: called when a reply is complete and the connection may serve another.
         on_lost: called once when the connection is gone, for whatever reason.
+        known_heads: heads of whole replies by their bytes, shared by the connections of one client; bounded here.
     """
 
     def __init__(
@@ -75,15 +95,17 @@ class Connection(asyncio.Protocol):
         loop: asyncio.AbstractEventLoop,
         on_free: Callable[[Connection], None],
         on_lost: Callable[[Connection], None],
+        known_heads: dict[bytes, ReplyHead] | None = None,
     ) -> None:
-        self.is_reused = False
-        self.origin: tuple[str, int, bool] = ("", 0, False)
+        self.pool = ""
         self._loop = loop
         self._on_free = on_free
         self._on_lost = on_lost
         self._deadline = Deadline(loop, self._expire)
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
+        self._on_stale: Callable[[], None] | None = None
+        self._known_heads = {} if known_heads is None else known_heads
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
@@ -102,27 +124,30 @@ class Connection(asyncio.Protocol):
         """Whether the connection is gone or going."""
         return self._transport is None or self._transport.is_closing()
 
-    def send(self, payload: bytes, receiver: Receiver) -> None:
-        """Write one request (head and body) and give its reply to `receiver`. Only on an idle connection."""
+    def send(self, payload: bytes, receiver: Receiver, on_stale: Callable[[], None] | None = None) -> None:
+        """Write one request (head and body) and give its reply to `receiver`. Only on an idle connection.
+
+        Args:
+            payload: the request's bytes.
+            receiver: told everything, never within this call.
+            on_stale: called, instead of the receiver, where a kept-alive connection turns out closed before anything of
+                a reply came: a fresh one may be tried.
+        """
         transport = self._transport
-        if transport is None or transport.is_closing():
-            raise StaleConnectionError
+        if transport is None:
+            raise AssertionError("only an open connection sends")
         self._receiver = receiver
+        self._on_stale = on_stale
         self._has_bytes = self._has_head = self._is_complete = self._is_until_close = self._is_between_chunks = False
         self._num_head_bytes = self._num_messages = 0
         transport.write(payload)
-        self._deadline.set(min(self._loop.time() + receiver.first_byte_s, receiver.total_at))
+        at, total_at = self._loop.time() + receiver.first_byte_s, receiver.total_at
+        self._deadline.put_off(at if at < total_at else total_at)
 
-    def note_progress(self, receiver: Receiver) -> None:
-        """Start the idle time anew. Called for every chunk, so a deadline that only moves later is just moved."""
-        if not self._is_paused:
-            at = self._loop.time() + receiver.idle_s
-            at = min(at, receiver.total_at)
-            deadline = self._deadline
-            if at >= deadline.at:
-                deadline.at = at
-            else:
-                deadline.set(at)
+    def begin_idle(self, receiver: Receiver) -> None:
+        """The reply has begun: from now on the idle time counts, from each progress that the receiver notes."""
+        receiver.progress_at = time.perf_counter()
+        self._deadline.set(min(self._loop.time() + receiver.idle_s, receiver.total_at))
 
     def pause_reading(self) -> None:
         """Let the endpoint wait, because the client reads slowly: the idle time stands still meanwhile."""
@@ -137,12 +162,13 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
             if self._transport is not None and not self._transport.is_closing():
                 self._transport.resume_reading()
-                if self._receiver is not None:
-                    self.note_progress(self._receiver)
+                receiver = self._receiver
+                if receiver is not None:
+                    self.begin_idle(receiver)
 
     def abort(self) -> None:
         """Close at once, telling the receiver nothing more: the endpoint sees that nobody waits."""
-        self._receiver = None
+        self._receiver = self._on_stale = None
         self._deadline.cancel()
         if self._transport is not None:
             self._transport.abort()
@@ -154,7 +180,7 @@ class Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Feed the parser, then hand on what came: head, body, end, in this order."""
+        """Hand on what came: head, body, end, in this order."""
         receiver = self._receiver
         if receiver is None:
             self.abort()
@@ -165,28 +191,21 @@ class Connection(asyncio.Protocol):
             is_whole = size is not None and len(data) == border + size + 4 and data.endswith(b"\r\n")
             if is_whole and receiver.take_chunk(data, border + 2):
                 return  # the parser stands before this chunk as it would stand behind it
-        self._has_bytes = True
-        had_head = self._has_head
+        elif not self._has_bytes:
+            end = data.find(b"\r\n\r\n") + 4
+            head = self._known_heads.get(data[:end])
+            if head is not None and len(data) - end == head.num_body_bytes:
+                self._receiver = None
+                self._release(keeps_alive=head.keeps_alive)
+                try:
+                    receiver.on_whole(head, data[end:])
+                except Exception as error:  # noqa: BLE001  # a fault of our own must end the request, not hang it
+                    self._crash(receiver, error)
+                return  # the parser was not needed: it still stands between two replies
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._fail(ErrorCode.UPSTREAM_ERROR, "the endpoint switched protocols, which nobody asked for")
-            return
-        except httptools.HttpParserError as error:
-            self._fail(ErrorCode.UPSTREAM_ERROR, f"the endpoint answered no valid HTTP ({error})")
-            return
-        if not self._has_head:
-            self._num_head_bytes += len(data)
-            if self._num_head_bytes > MAX_HEAD_BYTES:
-                self._fail(ErrorCode.UPSTREAM_ERROR, "the endpoint's reply headers are too long")
-            return
-        if had_head and not self._is_complete:
-            self._is_between_chunks = self._is_between_chunks and data.endswith(b"\r\n")
-            parts, self._parts = self._parts, []
-            if parts:
-                receiver.on_data(parts[0] if len(parts) == 1 else b"".join(parts))
-            return
-        self._hand_on(receiver, is_new_head=not had_head)
+            self._parse(data, receiver)
+        except Exception as error:  # noqa: BLE001  # same
+            self._crash(receiver, error)
 
     def eof_received(self) -> bool:
         """Let the transport close; `connection_lost` judges what it means."""
@@ -197,6 +216,7 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._deadline.cancel()
         receiver, self._receiver = self._receiver, None
+        on_stale, self._on_stale = self._on_stale, None
         self._on_lost(self)
         if receiver is None:
             return
@@ -204,8 +224,8 @@ class Connection(asyncio.Protocol):
             receiver.on_end()
         elif self._has_bytes:
             receiver.on_failure(EndpointError(ErrorCode.UPSTREAM_CUT, _CLOSED_EARLY))
-        elif self.is_reused:
-            receiver.on_failure(StaleConnectionError())
+        elif on_stale is not None:
+            on_stale()
         else:
             receiver.on_failure(
                 EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "the endpoint closed the connection without a reply")
@@ -259,45 +279,102 @@ class Connection(asyncio.Protocol):
 
     # Own steps.
 
-    def _hand_on(self, receiver: Receiver, *, is_new_head: bool) -> None:
+    def _parse(self, data: bytes, receiver: Receiver) -> None:
+        """Feed the parser, then hand on what it found."""
+        is_first = not self._has_bytes
+        self._has_bytes = True
+        had_head = self._has_head
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._fail(ErrorCode.UPSTREAM_ERROR, "the endpoint switched protocols, which nobody asked for")
+            return
+        except httptools.HttpParserError as error:
+            self._fail(ErrorCode.UPSTREAM_ERROR, f"the endpoint answered no valid HTTP ({error})")
+            return
+        if not self._has_head:
+            self._num_head_bytes += len(data)
+            if self._num_head_bytes > MAX_HEAD_BYTES:
+                self._fail(ErrorCode.UPSTREAM_ERROR, "the endpoint's reply headers are too long")
+            return
+        if had_head and not self._is_complete:
+            self._is_between_chunks = self._is_between_chunks and data.endswith(b"\r\n")
+            parts, self._parts = self._parts, []
+            if parts:
+                receiver.on_data(parts[0] if len(parts) == 1 else b"".join(parts))
+            return
+        self._hand_on(receiver, data if is_first else None, is_new_head=not had_head)
+
+    def _hand_on(self, receiver: Receiver, data: bytes | None, *, is_new_head: bool) -> None:
         parts, self._parts = self._parts, []
         is_complete = self._is_complete
         self._is_between_chunks = False  # known again after a read that brought neither head nor end
         if is_new_head:
             headers, self._headers = self._headers, {}
-            receiver.on_head(self._parser.get_status_code(), headers)
+            head = ReplyHead(self._parser.get_status_code(), headers)
+            if is_complete and data is not None:
+                self._learn(head, data)
+            receiver.on_head(head)
         if parts and self._receiver is receiver:
             receiver.on_data(parts[0] if len(parts) == 1 else b"".join(parts))
         if is_complete and self._receiver is receiver:
-            self._finish(receiver)
+            # Freed before the receiver is told, so that it finds the pool as it will be.
+            self._receiver = None
+            self._release(keeps_alive=self._keeps_alive and self._num_messages == 1)
+            receiver.on_end()
 
-    def _finish(self, receiver: Receiver) -> None:
-        """Free the connection before the receiver is told, so that it finds the pool as it will be."""
-        self._receiver = None
-        self.resume_reading()
+    def _learn(self, head: ReplyHead, data: bytes) -> None:
+        """Remember the head of a whole reply that came in one read, so that its like is not parsed again."""
+        length = head.headers.get(b"content-length", b"")
+        end = data.find(b"\r\n\r\n") + 4
+        is_plain = length.isdigit() and b"transfer-encoding" not in head.headers and self._num_messages == 1
+        if not is_plain or len(data) != end + int(length) or not data.startswith(b"HTTP/1.1 %d " % head.status):
+            return
+        head.num_body_bytes = int(length)
+        head.keeps_alive = self._keeps_alive
+        if len(self._known_heads) >= _MAX_KNOWN_HEADS:
+            self._known_heads.clear()
+        self._known_heads[data[:end]] = head
+
+    def _release(self, *, keeps_alive: bool) -> None:
+        """Back to the pool, or closed."""
+        self._on_stale = None
+        if self._is_paused:
+            self.resume_reading()
         transport = self._transport
-        if transport is not None:
-            is_clean = self._num_messages == 1 and transport.get_write_buffer_size() == 0
-            if self._keeps_alive and is_clean and not transport.is_closing():
-                self.is_reused = True
-                self._deadline.set(self._loop.time() + KEPT_IDLE_S)
-                self._on_free(self)
-            else:
-                transport.close()
-        receiver.on_end()
+        if transport is None:
+            return
+        if keeps_alive and not transport.is_closing() and transport.get_write_buffer_size() == 0:
+            self._deadline.put_off(self._loop.time() + KEPT_IDLE_S)
+            self._on_free(self)
+        else:
+            transport.close()
 
     def _expire(self) -> None:
         receiver = self._receiver
         if receiver is None:
             self.abort()
             return
-        if self._loop.time() >= receiver.total_at:
+        now = self._loop.time()
+        if now >= receiver.total_at:
             words = "the whole request took longer than its deadline"
-        elif self._has_head:
+        elif receiver.progress_at:
+            left_s = receiver.idle_s - (time.perf_counter() - receiver.progress_at)
+            if left_s > 0 or self._is_paused:
+                self._deadline.set(min(now + max(left_s, 0.001), receiver.total_at))
+                return
             words = f"the endpoint sent nothing new for {receiver.idle_s:g} s"
         else:
             words = f"the endpoint sent no first byte within {receiver.first_byte_s:g} s"
         self._fail(ErrorCode.UPSTREAM_TIMEOUT, words)
+
+    def _crash(self, receiver: Receiver, error: Exception) -> None:
+        """Taking the reply failed by a fault of the receiver: say so, and end the request with it."""
+        self._loop.call_exception_handler({"message": "a reply could not be taken", "exception": error})
+        self.abort()
+        receiver.on_failure(
+            EndpointError(ErrorCode.INTERNAL_ERROR, "the gateway failed on the reply; its log says why")
+        )
 
     def _fail(self, code: ErrorCode, message: str) -> None:
         receiver = self._receiver

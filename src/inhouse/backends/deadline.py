@@ -34,6 +34,13 @@ class Deadline:
             self._handle = self._loop.call_at(at, self._fire)
             self._is_armed_for = at
 
+    def put_off(self, at: float) -> None:
+        """The same as `set`, in fewer steps where `at` is later than what the timer waits for, as it usually is."""
+        if at >= self._is_armed_for:
+            self.at = at
+        else:
+            self.set(at)
+
     def cancel(self) -> None:
         """Put it off and drop the timer; for the end of the connection that owns it."""
         self.at = NEVER

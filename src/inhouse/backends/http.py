@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import ssl
 from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from inhouse.backends.connection import Connection, Receiver, StaleConnectionError
+from msgspec import Struct
+
+from inhouse.backends.connection import Connection, Receiver, ReplyHead
+from inhouse.backends.dial import Dialer
 from inhouse.backends.target import Target, parse_target
-from inhouse.domain import EndpointError, ErrorCode
+from inhouse.domain import EndpointError, ErrorCode, Network
 
 _PAUSE_BYTES = 262_144
 _FORBIDDEN_IN_HEADERS = frozenset("\r\n\0")
@@ -29,6 +30,19 @@ class Timeouts:
 
 
 DEFAULT_TIMEOUTS = Timeouts()
+_PRIVATE = Network(is_declared_private=True)
+"""Addresses that inhouse itself calls by name (its own agent, gateway, engines) are the user's own."""
+
+
+class Outgoing(Struct, frozen=True, gc=False):
+    """One request to send: where, its bytes, how connections are made, and how long making one may take (seconds)."""
+
+    target: Target
+    payload: bytes
+    network: Network
+    connect_s: float
+    pool: str
+    """Connections are shared among requests with the same: it names the origin and how it is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +54,30 @@ class Response:
     body: bytes
 
 
-class Exchange(Receiver):
-    """A receiver that a coroutine waits for: `started` resolves, or raises EndpointError, when the subclass says so."""
+class Call(Receiver):
+    """A receiver with the connection that serves it. `HttpClient.start` sets `connection`, `abandon` closes it.
+
+    `is_sent`: a connection was there, and the request went out.
+    """
+
+    connection: Connection | None = None
+    dialing: asyncio.Task[None] | None = None
+    is_sent: bool = False
+
+    def abandon(self) -> None:
+        """Close the connection, or give up making one: nobody waits for the reply any more."""
+        connection, self.connection = self.connection, None
+        if connection is not None:
+            connection.abort()
+        dialing, self.dialing = self.dialing, None
+        if dialing is not None:
+            dialing.cancel()
+
+
+class Exchange(Call):
+    """A call that a coroutine waits for: `started` resolves, or raises EndpointError, when the subclass says so."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.connection: Connection | None = None
         self.started: asyncio.Future[None] = loop.create_future()
 
     def begin(self) -> None:
@@ -57,12 +90,6 @@ class Exchange(Receiver):
         if not self.started.done():
             self.started.set_exception(error)
 
-    def abandon(self) -> None:
-        """Close the connection: nobody waits for the reply any more."""
-        connection, self.connection = self.connection, None
-        if connection is not None:
-            connection.abort()
-
 
 class HttpClient:
     """Makes requests over pooled connections, one pool for each (host, port, TLS).
@@ -70,13 +97,21 @@ class HttpClient:
     Belongs to the event loop that runs when it is first used. `aclose` closes every connection.
 
     Args:
+        dialer: makes the connections.
+        network: how they are made for `request` and `stream`.
         max_idle_per_origin: idle connections kept for each origin; more are closed when they become idle.
     """
 
-    def __init__(self, *, max_idle_per_origin: int = 256) -> None:
+    def __init__(
+        self, dialer: Dialer | None = None, *, network: Network = _PRIVATE, max_idle_per_origin: int = 256
+    ) -> None:
+        self._network = network
+        self._dialer = dialer or Dialer()
         self._max_idle = max_idle_per_origin
-        self._idle: defaultdict[tuple[str, int, bool], deque[Connection]] = defaultdict(deque)
+        self._idle: defaultdict[str, deque[Connection]] = defaultdict(deque)
         self._open: set[Connection] = set()
+        self._dialing: set[asyncio.Task[None]] = set()
+        self._known_heads: dict[bytes, ReplyHead] = {}
         self._is_closed = False
         self._all_gone: asyncio.Future[None] | None = None
 
@@ -132,71 +167,80 @@ class HttpClient:
     async def perform(self, target: Target, payload: bytes, exchange: Exchange, connect_s: float) -> None:
         """Send `payload` and wait until `exchange` has started.
 
-        A kept-alive connection that turns out closed, with nothing of a reply received, is replaced by a fresh one,
-        once. A fresh one is never tried twice.
-
         Raises:
             EndpointError: what the exchange failed with.
         """
-        connection = self._take_idle(target)
-        if connection is not None:
-            exchange.connection = connection
-            try:
-                connection.send(payload, exchange)
-                await exchange.started
-            except StaleConnectionError:
-                exchange.started = asyncio.get_running_loop().create_future()
-            else:
-                return
-        left_s = exchange.total_at - asyncio.get_running_loop().time()
-        connection = await self._connect(target, min(connect_s, left_s))
-        exchange.connection = connection
-        connection.send(payload, exchange)
+        pool = name_pool(target, self._network)
+        self.start(Outgoing(target, payload, self._network, connect_s, pool), exchange)
         await exchange.started
+
+    def start(self, outgoing: Outgoing, call: Call) -> None:
+        """Send a request over a kept-alive connection, or make one; `call` is told everything, never within this call.
+
+        A kept-alive connection that turns out closed, with nothing of a reply received, is replaced by a fresh one,
+        once. A fresh one is never tried twice.
+        """
+        idle = self._idle.get(outgoing.pool)
+        while idle:
+            connection = idle.pop()  # the one used last, so that the pool shrinks to what the load needs
+            if connection.is_closed:
+                continue
+            call.connection = connection
+            call.is_sent = True
+            connection.send(outgoing.payload, call, lambda: self._dial(outgoing, call))
+            return
+        self._dial(outgoing, call)
+
+    def _dial(self, outgoing: Outgoing, call: Call) -> None:
+        call.connection = None
+        call.is_sent = False
+        task = asyncio.get_running_loop().create_task(self._connect_and_send(outgoing, call))
+        call.dialing = task
+        self._dialing.add(task)
+        task.add_done_callback(self._dialing.discard)
+
+    async def _connect_and_send(self, outgoing: Outgoing, call: Call) -> None:
+        left_s = call.total_at - asyncio.get_running_loop().time()
+        try:
+            connection = await self._connect(outgoing, min(outgoing.connect_s, left_s))
+        except EndpointError as error:
+            call.dialing = None
+            call.on_failure(error)
+            return
+        call.dialing = None
+        call.connection = connection
+        call.is_sent = True
+        connection.send(outgoing.payload, call)
 
     async def aclose(self) -> None:
         """Close every connection, idle or not, and wait until the transports are gone."""
         self._is_closed = True
+        for task in tuple(self._dialing):
+            task.cancel()
+        if self._dialing:
+            await asyncio.wait(self._dialing)
         for connection in tuple(self._open):
             connection.abort()
         if self._open:
             self._all_gone = asyncio.get_running_loop().create_future()
             await self._all_gone
 
-    def _take_idle(self, target: Target) -> Connection | None:
-        """The connection used last, so that the pool shrinks to what the load needs."""
-        idle = self._idle.get(target.origin)
-        while idle:
-            connection = idle.pop()
-            if not connection.is_closed:
-                return connection
-        return None
-
-    async def _connect(self, target: Target, connect_s: float) -> Connection:
+    async def _connect(self, outgoing: Outgoing, connect_s: float) -> Connection:
         if self._is_closed:
             raise EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "the HTTP client is closed", is_retryable=False)
         loop = asyncio.get_running_loop()
-        try:
-            async with asyncio.timeout(connect_s):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(loop, self._free, self._forget),
-                    target.host,
-                    target.port,
-                    ssl=_tls_context() if target.is_tls else None,
-                )
-        except TimeoutError:
-            message = f"no connection to {target.host_header} within {connect_s:g} s"
-            raise EndpointError(ErrorCode.UPSTREAM_TIMEOUT, message) from None
-        except (OSError, UnicodeError) as error:
-            reason = getattr(error, "strerror", None) or type(error).__name__
-            message = f"no connection to {target.host_header}: {reason}"
-            raise EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, message) from None
-        connection.origin = target.origin
+        connection = await self._dialer.connect(
+            lambda: Connection(loop, self._free, self._forget, self._known_heads),
+            outgoing.target,
+            outgoing.network,
+            connect_s,
+        )
+        connection.pool = outgoing.pool
         self._open.add(connection)
         return connection
 
     def _free(self, connection: Connection) -> None:
-        idle = self._idle[connection.origin]
+        idle = self._idle[connection.pool]
         if self._is_closed or len(idle) >= self._max_idle:
             connection.abort()
         else:
@@ -204,7 +248,7 @@ class HttpClient:
 
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)
-        idle = self._idle.get(connection.origin)
+        idle = self._idle.get(connection.pool)
         if idle and connection in idle:
             idle.remove(connection)
         if not self._open and self._all_gone is not None and not self._all_gone.done():
@@ -228,10 +272,10 @@ class StreamedResponse(Exchange):
         self._loop = loop
         self._wake: asyncio.Future[None] | None = None
 
-    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
+    def on_head(self, head: ReplyHead) -> None:
         """The reply has begun."""
-        self.status = status
-        self.headers = _name_headers(headers)
+        self.status = head.status
+        self.headers = _name_headers(head.headers)
         self.begin()
 
     def on_data(self, data: bytes) -> None:
@@ -241,8 +285,7 @@ class StreamedResponse(Exchange):
         if self.connection is not None:
             if self._num_waiting_bytes > _PAUSE_BYTES:
                 self.connection.pause_reading()
-            else:
-                self.connection.note_progress(self)
+            self.connection.begin_idle(self)
         self._wake_reader()
 
     def on_end(self) -> None:
@@ -254,7 +297,7 @@ class StreamedResponse(Exchange):
     def on_failure(self, error: EndpointError) -> None:
         """Before the head: fail the start. After it: fail the iteration."""
         if not self.started.done():
-            self.started.set_exception(error)  # not kept: a stale connection is replaced, and the exchange goes on
+            self.started.set_exception(error)
             return
         self._failure = error
         self._wake_reader()
@@ -297,9 +340,9 @@ class _Collected(Exchange):
         self._parts: list[bytes] = []
         self._num_bytes = 0
 
-    def on_head(self, status: int, headers: dict[bytes, bytes]) -> None:
-        self.status = status
-        self.headers = headers
+    def on_head(self, head: ReplyHead) -> None:
+        self.status = head.status
+        self.headers = head.headers
 
     def on_data(self, data: bytes) -> None:
         self._parts.append(data)
@@ -309,7 +352,7 @@ class _Collected(Exchange):
             message = f"the endpoint's reply is longer than {self._max_body_bytes} bytes"
             self.on_failure(EndpointError(ErrorCode.UPSTREAM_ERROR, message))
         elif self.connection is not None:
-            self.connection.note_progress(self)
+            self.connection.begin_idle(self)
 
     def on_end(self) -> None:
         self.connection = None
@@ -317,9 +360,9 @@ class _Collected(Exchange):
         self.begin()
 
 
-@functools.cache
-def _tls_context() -> ssl.SSLContext:
-    return ssl.create_default_context()
+def name_pool(target: Target, network: Network) -> str:
+    """Name of the pool of connections to a target over a network."""
+    return f"{target.host}|{target.port}|{target.is_tls}|{network}"
 
 
 def _build_request(method: str, target: Target, headers: Mapping[str, str] | None, body: bytes) -> bytes:

@@ -11,7 +11,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from inhouse.backends.splice import JsonError, check_text, read_object
-from inhouse.domain import ErrorCode, Modality, RequestError, Usage, UsageBasis
+from inhouse.backends.wire import TEXT_ONLY, ReplyFacts
+from inhouse.domain import ErrorCode, Modality, Operation, RequestError, Usage, UsageBasis
 
 CHAT_PATH = "/chat/completions"
 """Stands under a replica's `base_url`."""
@@ -23,7 +24,6 @@ _PART_MODALITIES = {
     "file": Modality.FILE,
     "input_file": Modality.FILE,
 }
-_TEXT_ONLY = frozenset({Modality.TEXT})
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 _MODEL_VALUE = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")')
 _ABSENT = Raw(b"")
@@ -50,7 +50,7 @@ _decode_messages = msgspec.json.Decoder(list[_Message]).decode
 _decode_parts = msgspec.json.Decoder(list[_Part]).decode
 
 
-class _Body(Struct):
+class _Body(Struct, gc=False):
     """A chat request's body as far as the gateway needs it."""
 
     model: str
@@ -66,7 +66,7 @@ _decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
 _decode_metadata: Callable[[Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
 
 
-class ChatRequest(Struct, frozen=True, kw_only=True):
+class ChatRequest(Struct, frozen=True, kw_only=True, gc=False):
     """What the gateway needs to know of a chat request's body; the rest stays bytes.
 
     `asks_usage`: the client itself asked for the usage chunk of a stream. `metadata` holds the string members whose
@@ -81,6 +81,11 @@ class ChatRequest(Struct, frozen=True, kw_only=True):
     has_options: bool
     modalities: frozenset[Modality]
     metadata: Mapping[str, str]
+
+    @property
+    def operation(self) -> Operation:
+        """Chat."""
+        return Operation.CHAT
 
     def edit(self, model: str) -> bytes:
         """The body with the permitted edits: the model name, and `stream_options.include_usage` on streams.
@@ -139,7 +144,7 @@ def read_chat_request(body: bytes) -> ChatRequest:
         is_stream=found.stream is True,
         asks_usage=asks_usage,
         has_options=has_options,
-        modalities=_TEXT_ONLY if b'"type"' not in body and b"\\u" not in body else _find_modalities(messages),
+        modalities=TEXT_ONLY if b'"type"' not in body and b"\\u" not in body else _find_modalities(messages),
         metadata=_NO_METADATA if found.metadata is _ABSENT else _read_metadata(found.metadata),
     )
 
@@ -222,15 +227,19 @@ def _read_metadata(metadata: Raw) -> dict[str, str]:
 # Replies.
 
 
-class _PromptDetails(Struct):
+_NULL = Raw(b"null")
+
+
+class _PromptDetails(Struct, gc=False):
     cached_tokens: int | None = None
+    cache_write_tokens: int | None = None
 
 
-class _CompletionDetails(Struct):
+class _CompletionDetails(Struct, gc=False):
     reasoning_tokens: int | None = None
 
 
-class WireUsage(Struct):
+class WireUsage(Struct, gc=False):
     """The `usage` object of a reply, as far as it is metered: tokens; the details are parts of the totals."""
 
     prompt_tokens: int | None = None
@@ -239,7 +248,7 @@ class WireUsage(Struct):
     completion_tokens_details: _CompletionDetails | None = None
 
 
-class _Delta(Struct):
+class _Delta(Struct, gc=False):
     """The new part of a choice; `content` and its like are kept raw, only their emptiness is asked."""
 
     content: Raw = Raw(b"null")
@@ -250,21 +259,36 @@ class _Delta(Struct):
     function_call: Raw = Raw(b"null")
 
 
-class WireChoice(Struct):
+class _Answer(Struct, gc=False):
+    """A whole reply's message, as far as it tells a refusal."""
+
+    content: Raw = Raw(b"null")
+    refusal: Raw = Raw(b"null")
+
+
+class WireChoice(Struct, gc=False):
     """One choice of a reply or chunk."""
 
     finish_reason: str | None = None
     delta: _Delta | None = None
 
 
-class WireReply(Struct):
+class _AnswerChoice(Struct, gc=False):
+    message: _Answer | None = None
+
+
+class _Answers(Struct, gc=False):
+    choices: list[_AnswerChoice] | None = None
+
+
+class WireReply(Struct, gc=False):
     """A whole reply, or one chunk of a stream, as far as it is metered."""
 
     model: str | None = None
     system_fingerprint: str | None = None
     choices: list[WireChoice] | None = None
     usage: WireUsage | None = None
-    error: Raw = Raw(b"null")
+    error: Raw = _NULL
 
     @property
     def is_error(self) -> bool:
@@ -277,12 +301,28 @@ class WireReply(Struct):
         return any(choice.delta is not None and _has_content(choice.delta) for choice in self.choices or ())
 
     @property
+    def has_text(self) -> bool:
+        """Whether the chunk brings content in the narrow sense."""
+        return any(
+            choice.delta is not None and bytes(choice.delta.content) not in _NOTHING for choice in self.choices or ()
+        )
+
+    @property
+    def has_refusal(self) -> bool:
+        """Whether the chunk brings words of a refusal."""
+        return any(
+            choice.delta is not None and bytes(choice.delta.refusal) not in _NOTHING for choice in self.choices or ()
+        )
+
+    @property
     def is_usage_only(self) -> bool:
         """Whether the chunk is the one that `include_usage` adds: usage and no choice."""
         return self.usage is not None and not self.choices
 
 
 _decode_reply = msgspec.json.Decoder(WireReply).decode
+_decode_answers = msgspec.json.Decoder(_Answers).decode
+_NO_USAGE = (None, UsageBasis.UNKNOWN)
 _NOTHING = frozenset({b"null", b'""', b"[]", b"{}"})
 
 
@@ -292,6 +332,35 @@ def read_reply(data: bytes) -> WireReply | None:
         return _decode_reply(data)
     except (msgspec.DecodeError, RecursionError):
         return None
+
+
+def read_chat_facts(body: bytes) -> ReplyFacts | None:
+    """What is metered of a whole chat reply; None where it is not one."""
+    reply = read_reply(body)
+    if reply is None:
+        return None
+    choices, usage = reply.choices, reply.usage
+    if not choices:
+        return ReplyFacts(is_error=True) if reply.is_error else None
+    finish_reason = choices[0].finish_reason
+    buckets, basis = _NO_USAGE if usage is None else parse_usage(usage)
+    return ReplyFacts(
+        model=reply.model,
+        fingerprint=reply.system_fingerprint,
+        finish_reason=finish_reason,
+        usage=buckets,
+        usage_basis=basis,
+        is_error=reply.error is not _NULL and reply.is_error,
+        is_filtered=finish_reason == "content_filter",
+        is_refusal=b'"refusal"' in body and _is_refusal(body),
+    )
+
+
+def _is_refusal(body: bytes) -> bool:
+    """Whether the model refused: a refusal text in place of content."""
+    choices = _decode_answers(body).choices
+    answer = choices[0].message if choices else None
+    return answer is not None and bytes(answer.refusal) not in _NOTHING and bytes(answer.content) in _NOTHING
 
 
 def is_json(data: bytes) -> bool:
@@ -306,21 +375,24 @@ def is_json(data: bytes) -> bool:
 def parse_usage(usage: WireUsage | None) -> tuple[Usage | None, UsageBasis]:
     """Put reported tokens into disjoint buckets.
 
-    `prompt_tokens` includes the cached ones, `completion_tokens` includes reasoning. Numbers that contradict each
-    other (a part larger than its whole, negative counts) or a missing total give no usage: `unknown`, never a guess.
+    `prompt_tokens` includes those read from and written to the cache, `completion_tokens` includes reasoning. Numbers
+    that contradict each other (a part larger than its whole, negative counts) or a missing total give no usage:
+    `unknown`, never a guess.
     """
     if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
         return None, UsageBasis.UNKNOWN
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
     cache_read = (prompt and prompt.cached_tokens) or 0
+    cache_write = (prompt and prompt.cache_write_tokens) or 0
     reasoning = (completion and completion.reasoning_tokens) or 0
-    input_uncached = usage.prompt_tokens - cache_read
+    input_uncached = usage.prompt_tokens - cache_read - cache_write
     output_visible = usage.completion_tokens - reasoning
-    if min(cache_read, reasoning, input_uncached, output_visible) < 0:
+    if min(cache_read, cache_write, reasoning, input_uncached, output_visible) < 0:
         return None, UsageBasis.UNKNOWN
     buckets = Usage(
         input_uncached=input_uncached,
         cache_read=cache_read,
+        cache_write=cache_write,
         output_visible=output_visible,
         output_reasoning=reasoning,
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field, SecretStr
+from pydantic import BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
 from inhouse.domain.settings import Settings, Share, parse_share
-from inhouse.domain.snapshot import Dialect, Modality
+from inhouse.domain.snapshot import AuthScheme, Dialect, EngineKind, Modality, Operation
 
 
 class ProviderPriceSettings(Settings):
@@ -48,18 +48,102 @@ class SimulationSettings(Settings):
     """Mean time per output token after the first (exponential gaps)."""
 
 
+class KeySourceSettings(Settings):
+    """Where a key is read from, when it does not stand in an environment variable. Exactly one of the two."""
+
+    file: str | None = None
+    """A file that holds the key alone; read again when it changes."""
+    command: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """A program and its arguments that print the key (no shell), e.g. one that fetches an Entra token."""
+    refresh_s: float = Field(default=300.0, ge=1)
+    """With `command`: how often it is run again. A failing run keeps the last key."""
+
+    @model_validator(mode="after")
+    def _check_one(self) -> Self:
+        if (self.file is None) == (self.command is None):
+            raise ValueError("give `file` or `command`, one of the two")
+        return self
+
+
+def _tag_key(value: object) -> str:
+    """Which form of a key was meant, so that an error speaks of that one alone."""
+    if isinstance(value, dict | KeySourceSettings):
+        return "(source)"
+    return "(list)" if isinstance(value, list | tuple) else "(key)"
+
+
+KeySource = Annotated[
+    Annotated[SecretStr, Tag("(key)")] | Annotated[KeySourceSettings, Tag("(source)")], Discriminator(_tag_key)
+]
+"""A key as `${VARIABLE}`, or where to read it."""
+KeySources = Annotated[
+    Annotated[SecretStr, Tag("(key)")]
+    | Annotated[KeySourceSettings, Tag("(source)")]
+    | Annotated[tuple[KeySource, ...], Tag("(list)")],
+    Discriminator(_tag_key),
+]
+"""One key, or several that are used in turn."""
+
+
+class NetworkSettings(Settings):
+    """How connections to an API or engine are made. `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` are honoured too."""
+
+    proxy: str | None = Field(default=None, pattern=r"^(http://|none$)")
+    """`http://host:port` of a proxy that takes CONNECT; wins over the environment. `none`: direct."""
+    ca_file: str | None = None
+    """PEM bundle of the authorities to trust instead of the system's."""
+    client_cert_file: str | None = None
+    """PEM certificate to show (mTLS)."""
+    client_key_file: str | None = None
+    """Its private key; where not given, it stands in `client_cert_file`."""
+    private: bool = False
+    """The address is meant to be loopback or private. Without it, a provider's name that resolves there is refused."""
+
+
+class RegionSettings(Settings):
+    """One more address of a provider."""
+
+    base_url: str = Field(pattern=r"^https?://")
+    """Root of the API in this region."""
+    api_key: KeySources | None = None
+    """Its own key or keys; the provider's where not given."""
+
+
 class ProviderSettings(Settings):
     """A company's API."""
 
     dialect: Dialect = Dialect.OPENAI
     """Wire dialect of the API."""
     base_url: str | None = Field(default=None, pattern=r"^https?://")
-    """Root of the API, e.g. `https://host/v1`. Required unless `simulated` is set."""
-    api_key: SecretStr | None = None
-    """The key, given as `${VARIABLE}`."""
+    """Root of the API, e.g. `https://host/v1`. Required unless `simulated` or `regions` is set."""
+    api_key: KeySources | None = None
+    """The key, given as `${VARIABLE}`, `{file: PATH}` or `{command: […]}`; a list is used in turn."""
+    regions: dict[str, RegionSettings] = Field(default_factory=dict[str, RegionSettings])
+    """Several addresses of the same API by name; requests spread over them, and a failing one is left out."""
+    auth: AuthScheme | None = None
+    """How the key is shown; where not given, as the dialect wants (`bearer`, Azure `api_key`, Anthropic `x_api_key`)."""
+    api_version: str | None = None
+    """Azure's `api-version` (left out: the v1 API), or another `anthropic-version`."""
+    engine: EngineKind = EngineKind.GENERIC
+    """For an OpenAI-compatible API: the server behind it, where it is known."""
+    operations: frozenset[Operation] | None = None
+    """What it offers natively; where not given, what its dialect and engine are known to offer."""
+    network: NetworkSettings = NetworkSettings()
+    """Proxy, authorities, client certificate."""
     discount: Share = Field(default=Decimal(0), ge=0, lt=1)
     """Contract discount on list prices as a share (`12%` or `0.12`)."""
     models: dict[str, ProviderModelSettings] = Field(min_length=1)
     """Models that routes may use."""
     simulated: SimulationSettings | None = None
     """Start a simulated provider in place of a real one (for demos and tests)."""
+
+
+class ObserveSettings(Settings):
+    """Observe mode: everything passes untouched to one API with the caller's own key, and becomes a trace."""
+
+    base_url: str = Field(pattern=r"^https?://")
+    """The API's address, with or without `/v1`: what clients had as their base URL."""
+    provider: str | None = None
+    """Whose list prices apply; where not given, the company that the address belongs to, if it is known."""
+    network: NetworkSettings = NetworkSettings()
+    """Proxy, authorities, client certificate."""

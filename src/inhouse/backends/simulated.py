@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import hashlib
 import hmac
+import ipaddress
 import math
 import random
 import signal
@@ -29,6 +30,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
+from inhouse.backends.faults import DrawnFault, FaultKind, FaultMix, FaultSwitch
 from inhouse.backends.settings import SimulationSettings
 
 FINGERPRINT = "simulated"
@@ -37,8 +39,11 @@ CHARS_PER_TOKEN = 4
 """The simulated tokenizer: a token is four characters, the last one of a text may be shorter."""
 TOKENS_PER_MESSAGE = 4
 TOKENS_PER_IMAGE = 85
+FAULTS_PATH = "/simulated/faults"
+"""PUT a `FaultMix` to put it in force, GET what is. Only where the provider listens on loopback."""
 _HEADERS = {"x-simulated": "true"}
 _DRAIN_S = 3
+_MIDDLE = frozenset({FaultKind.STALL, FaultKind.CUT, FaultKind.END})
 
 
 class SimulatedAnswer(Struct, frozen=True):
@@ -143,6 +148,8 @@ def build_simulated_app(run: SimulatedRun) -> Starlette:
         Route("/v1/models", provider.list_models, methods=["GET"]),
         Route("/v1/chat/completions", provider.complete_chat, methods=["POST"]),
     ]
+    if _is_loopback(run.host):
+        routes.append(Route(FAULTS_PATH, provider.switch_faults, methods=["GET", "PUT"]))
     return Starlette(routes=routes, exception_handlers={_Refusal: _answer_refusal, HTTPException: _answer_http_error})
 
 
@@ -174,6 +181,7 @@ class _Provider:
         self._run = run
         self._started_at = int(time.time())
         self._num_replies = 0
+        self._switch = FaultSwitch(run.settings.seed)
 
     async def list_models(self, request: Request) -> Response:
         self._check_key(request)
@@ -184,6 +192,16 @@ class _Provider:
         ]
         return _reply(200, {"object": "list", "data": rows})
 
+    async def switch_faults(self, request: Request) -> Response:
+        """Say which faults are in force and what they have hit; with PUT, put others in force first."""
+        self._check_key(request)
+        if request.method == "PUT":
+            try:
+                self._switch.set(msgspec.json.decode(await request.body(), type=FaultMix))
+            except msgspec.DecodeError as error:
+                raise _Refusal(400, "invalid_request", f"The body is no mix of faults: {error}.") from None
+        return Response(self._switch.describe(), media_type="application/json", headers=_HEADERS)
+
     async def complete_chat(self, request: Request) -> Response:
         self._check_key(request)
         body = self._read_body(await request.body())
@@ -192,6 +210,9 @@ class _Provider:
             waits = {} if faults.retry_after_s is None else {"retry-after": f"{faults.retry_after_s:g}"}
             return _error(faults.status, "simulated_fault", "simulated provider: a fault on purpose", headers=waits)
         prompt, num_images = _read_prompt(body.messages)
+        drawn = self._switch.draw(prompt)
+        if drawn is not None and (drawn.kind not in _MIDDLE or not body.stream):
+            return await self._fail(drawn.kind, request)
         max_tokens = body.max_completion_tokens or body.max_tokens
         plan = plan_answer(prompt, self._find_answer(prompt, num_images), self._run.settings, max_tokens=max_tokens)
         self._num_replies += 1
@@ -204,7 +225,7 @@ class _Provider:
         usage = None if faults.omits_usage else _make_usage(body.messages, plan)
         if body.stream:
             wants_usage = body.stream_options is not None and body.stream_options.include_usage
-            events = self._stream(plan, frame, usage if wants_usage else None)
+            events = self._stream(plan, frame, usage if wants_usage else None, drawn)
             return StreamingResponse(events, media_type="text/event-stream", headers=_HEADERS)
         await asyncio.sleep(sum(plan.waits_s))
         message = {"role": "assistant", "content": "".join(plan.pieces), "refusal": None}
@@ -212,25 +233,56 @@ class _Provider:
         whole: dict[str, object] = {**frame, "object": "chat.completion", "choices": [choice]}
         return _reply(200, whole if usage is None else {**whole, "usage": usage})
 
+    async def _fail(self, kind: FaultKind, request: Request) -> Response:
+        """What a fault of the mix answers in place of a reply."""
+        if kind is FaultKind.THROTTLE:
+            waits = {"retry-after": f"{self._switch.mix.retry_after_s}"}
+            return _error(429, "rate_limit_exceeded", "simulated provider: slow down, on purpose", headers=waits)
+        if kind in (FaultKind.ERROR, FaultKind.CUT):
+            status = 503 if kind is FaultKind.ERROR else 500
+            return _error(status, "simulated_fault", "simulated provider: a fault on purpose")
+        if kind is not FaultKind.END:
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+        return Response(b"", media_type="application/json", headers=_HEADERS)
+
     async def _stream(
-        self, plan: SimulatedPlan, frame: Mapping[str, object], usage: Mapping[str, object] | None
+        self,
+        plan: SimulatedPlan,
+        frame: Mapping[str, object],
+        usage: Mapping[str, object] | None,
+        drawn: DrawnFault | None,
     ) -> AsyncIterator[bytes]:
         """The role with the first token, a chunk for each token, the end, and the usage where it was asked for."""
-        faults = self._run.faults
+        breaks = self._plan_breaks(len(plan.pieces), drawn)
         for index, (piece, wait_s) in enumerate(zip(plan.pieces, plan.waits_s, strict=True)):
-            if index == faults.cut_after_tokens:
-                raise ConnectionAbortedError("a simulated fault: the stream breaks off")
-            if index == faults.stall_after_tokens:
-                await asyncio.Event().wait()
+            if index in breaks:
+                await _break_off(breaks[index])
+                return
             await asyncio.sleep(wait_s)
             if index == 0:
                 yield _event(frame, {"role": "assistant", "content": ""}, None)
             yield _event(frame, {"content": piece}, None)
+        if len(plan.pieces) in breaks:
+            await _break_off(breaks[len(plan.pieces)])
+            return
         yield _event(frame, {}, plan.finish_reason)
         if usage is not None:
             last: dict[str, object] = {**frame, "object": "chat.completion.chunk", "choices": [], "usage": usage}
             yield b"data: " + msgspec.json.encode(last) + b"\n\n"
         yield b"data: [DONE]\n\n"
+
+    def _plan_breaks(self, num_pieces: int, drawn: DrawnFault | None) -> dict[int, FaultKind]:
+        """After how many tokens a stream meets a fault: those of the process, and the one drawn (after the first)."""
+        faults = self._run.faults
+        breaks: dict[int, FaultKind] = {}
+        if drawn is not None:
+            breaks[1 + int(drawn.position * num_pieces) % num_pieces] = drawn.kind
+        if faults.stall_after_tokens is not None and faults.stall_after_tokens < num_pieces:
+            breaks[faults.stall_after_tokens] = FaultKind.STALL
+        if faults.cut_after_tokens is not None and faults.cut_after_tokens < num_pieces:
+            breaks[faults.cut_after_tokens] = FaultKind.CUT
+        return breaks
 
     def _check_key(self, request: Request) -> None:
         wanted = self._run.api_key
@@ -254,6 +306,21 @@ class _Provider:
             return SimulatedAnswer(IMAGE_ANSWER, IMAGE_ANSWER)
         unknown = f"This is the simulated provider {self._run.name}; it has no answer to this prompt."
         return self._run.answer(prompt) or SimulatedAnswer(unknown, unknown)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def _break_off(kind: FaultKind) -> None:
+    """Do what the fault does in the middle of a stream; where this returns, the body is to end as HTTP wants it."""
+    if kind is FaultKind.CUT:
+        raise ConnectionAbortedError("a simulated fault: the stream breaks off")
+    if kind is FaultKind.STALL:
+        await asyncio.Event().wait()
 
 
 def _read_prompt(messages: Sequence[_Message]) -> tuple[str, int]:

@@ -21,6 +21,7 @@ def main() -> int:
             store_url=start.store_url,
             host_id=start.host_id,
             metrics_port=start.metrics_port,
+            credentials=start.credentials,
         )
     )
 

@@ -11,6 +11,7 @@ from inhouse import __version__
 from inhouse.cli.check import check
 from inhouse.cli.demo import demo
 from inhouse.cli.evals import eval_app
+from inhouse.cli.imports import import_app
 from inhouse.cli.init import init
 from inhouse.cli.status import status
 from inhouse.cli.terminal import ExitCode, err, print_error
@@ -44,6 +45,7 @@ def root(
 
 for command in (demo, up, check, init, status):
     app.command()(command)
+app.add_typer(import_app, name="import")
 app.add_typer(eval_app, name="eval")
 app.add_typer(traces_app, name="traces")
 

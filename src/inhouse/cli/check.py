@@ -12,6 +12,7 @@ from rich.text import Text
 
 from inhouse.catalog import load_price_book
 from inhouse.cli.config import ConfigFileError, Configuration, load_config
+from inhouse.cli.outbound_check import check_outbound
 from inhouse.cli.terminal import err, out, print_json
 from inhouse.control import check_admin_host, check_references
 from inhouse.domain import ConfigError
@@ -50,7 +51,8 @@ def check_configuration(configuration: Configuration) -> list[str]:
         Warnings, each with its place.
 
     Raises:
-        ConfigFileError: names that nothing has, weights that are not there, a port open to others without keys.
+        ConfigFileError: names that nothing has, weights, keys or certificates that are not there, a port open to others
+            without keys.
     """
     settings = configuration.settings
     findings = check_references(
@@ -72,6 +74,10 @@ def check_configuration(configuration: Configuration) -> list[str]:
     errors.extend(_check_exposure(configuration))
     errors.extend(_check_key_routes(configuration))
     errors.extend(_check_admin(configuration))
+    if not errors:  # files are looked at where the file itself makes sense
+        outbound = check_outbound(configuration)
+        errors.extend(outbound.errors)
+        warnings.extend(outbound.warnings)
     if errors:
         raise ConfigFileError(errors)
     return warnings

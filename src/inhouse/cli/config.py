@@ -11,7 +11,7 @@ from typing import cast, get_args
 from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
-from inhouse.backends.settings import ProviderSettings
+from inhouse.backends.settings import ObserveSettings, ProviderSettings
 from inhouse.cli.yamlfile import KeyPath, YamlFile, format_path, parse_yaml, read_yaml
 from inhouse.control.settings import AdminSettings
 from inhouse.domain import OWN_PROCESSOR, ConfigError, SourceLocation
@@ -69,12 +69,25 @@ class InhouseFile(Settings):
     """Models on own machines by name; each is an endpoint."""
     routes: dict[str, RouteSettings] = Field(min_length=1)
     """Public model names that clients send."""
+    observe: ObserveSettings | None = None
+    """Observe mode, see `inhouse up --observe`: in place of routes."""
 
     @model_validator(mode="after")
     def _check_provider_names(self) -> InhouseFile:
         if OWN_PROCESSOR in self.providers:
             raise ValueError(f"a provider cannot be called {OWN_PROCESSOR!r}: that name is the user's own machines")
         return self
+
+
+class ObserveFile(InhouseFile):
+    """A file of observe mode: there are no routes, and so no data classes to declare."""
+
+    observe: ObserveSettings | None = None
+    """Where everything passes to."""
+    data_classes: dict[str, DataClassSettings] = Field(default_factory=dict[str, DataClassSettings], max_length=0)
+    """None in observe mode."""
+    routes: dict[str, RouteSettings] = Field(default_factory=dict[str, RouteSettings], max_length=0)
+    """None in observe mode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +151,8 @@ def _validate(source: YamlFile, folder: Path) -> Configuration:
             location=SourceLocation(source.name, 1),
         )
     try:
-        settings = InhouseFile.model_validate(data)
+        kind = ObserveFile if cast("dict[str, object]", data).get("observe") is not None else InhouseFile
+        settings = kind.model_validate(data)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True, include_input=True)
         raise ConfigFileError([_explain(detail, source) for detail in details]) from None
@@ -150,7 +164,7 @@ def _is_mapping(value: object) -> bool:
 
 
 def _explain(detail: ErrorDetails, source: YamlFile) -> ConfigError:
-    path = tuple(part for part in detail["loc"] if part != "[key]")
+    path = tuple(part for part in detail["loc"] if part != "[key]" and not str(part).startswith("("))  # tags of unions
     kind, context = detail["type"], detail.get("ctx", {})
     location = source.locate(path)
     if kind == "extra_forbidden":
@@ -173,7 +187,7 @@ def _explain(detail: ErrorDetails, source: YamlFile) -> ConfigError:
 
 
 def _show_input(value: object, path: KeyPath) -> str:
-    is_secret = any(str(part) in {"api_key", "key", "store"} for part in path)
+    is_secret = any(str(part) in {"api_key", "key", "proxy", "store"} for part in path)
     if is_secret or not isinstance(value, str | int | float | bool):
         return ""
     return f" (found {value!r})"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from inhouse.backends.settings import ProviderSettings
+from inhouse.backends.settings import ObserveSettings, ProviderSettings
 from inhouse.catalog import load_price_book
 from inhouse.cli.child import read_start
 from inhouse.cli.starts import ControlStart
@@ -28,6 +28,7 @@ def main() -> int:
         is_open=start.is_open,
         price_book=load_price_book(),
         provider_urls=start.provider_urls,
+        observe=None if start.observe is None else ObserveSettings.model_validate(start.observe),
     )
     return run_control(
         ControlRun(

@@ -21,11 +21,19 @@ from inhouse.backends import HttpClient
 from inhouse.cli.check import check_configuration
 from inhouse.cli.config import Configuration, load_config_text
 from inhouse.cli.platform import Platform, run_platform
-from inhouse.cli.scenes import SceneFailedError, Stage, show_faults, show_hybrid, show_quantization, show_sdk
+from inhouse.cli.scenes import (
+    SceneFailedError,
+    Stage,
+    show_faults,
+    show_hybrid,
+    show_quantization,
+    show_sdk,
+    show_storm,
+)
 from inhouse.cli.terminal import ExitCode, err, out
 from inhouse.cli.traffic import ChatCall
 
-SCENES = (show_sdk, show_hybrid, show_quantization, show_faults)
+SCENES = (show_sdk, show_hybrid, show_quantization, show_faults, show_storm)
 _READY_TIMEOUT_S = 60.0
 
 
@@ -33,7 +41,7 @@ def demo(
     is_exit: Annotated[bool, typer.Option("--exit", help="End after the last scene.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep the state in this folder (else it is removed).")] = None,
 ) -> None:
-    """Start everything in a temporary folder, show four scenes, stay up until Ctrl-C (or end with --exit)."""
+    """Start everything in a temporary folder, show five scenes, stay up until Ctrl-C (or end with --exit)."""
     folder = keep or Path(tempfile.mkdtemp(prefix="inhouse-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -74,7 +82,7 @@ async def _run(configuration: Configuration, *, is_exit: bool) -> None:
             await asyncio.wait({playing})
             return
         playing.result()
-        out.print(f"\n[bold green]four scenes[/] in {time.monotonic() - started_at:.0f} s")
+        out.print(f"\n[bold green]five scenes[/] in {time.monotonic() - started_at:.0f} s")
         _print_next()
         if not is_exit:
             out.print(f"\nstill up: {platform.addresses.admin_url}/   Ctrl-C stops it", style="bold")
@@ -84,7 +92,7 @@ async def _run(configuration: Configuration, *, is_exit: bool) -> None:
 
 def _make_stage(platform: Platform, client: HttpClient, console: Console) -> Stage:
     key = platform.configuration.settings.keys["demo"].key.get_secret_value()
-    return Stage(platform, ChatCall(client, f"{platform.addresses.gateway_url}/v1", key), console)
+    return Stage(platform, ChatCall(client, f"{platform.addresses.local_url}/v1", key), console)
 
 
 async def _play(stage: Stage) -> None:

@@ -197,7 +197,7 @@ async def _resume(installation: Installation, run_id: str) -> EvalRun:
 @asynccontextmanager
 async def _chat(installation: Installation) -> AsyncGenerator[GatewayChat]:
     async with aclosing(HttpClient()) as http:
-        address = installation.state.read_addresses().gateway_url
+        address = installation.state.read_addresses().local_url
         yield GatewayChat(address, installation.state.read_eval_key(), http)
 
 

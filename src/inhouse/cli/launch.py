@@ -6,12 +6,22 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
 
 from inhouse.cli.config import Configuration
+from inhouse.cli.outbound import (
+    ApiKeySetting,
+    build_credentials,
+    build_key_sources,
+    build_probe_credentials,
+    mask_deployment,
+    mask_provider,
+    resolve_tls,
+)
 from inhouse.cli.starts import AgentStart, ControlStart, GatewayStart, ProviderStart
 from inhouse.cli.state import Addresses, StateFolder
 from inhouse.cli.supervisor import ChildSpec
@@ -43,6 +53,8 @@ def choose_addresses(configuration: Configuration, previous: Addresses | None, h
         admin_host=admin.host,
         admin_port=choose(("admin", "port"), admin.host, admin.port, previous and previous.admin_port),
         metrics_port=choose(("agent", "metrics_port"), "127.0.0.1", metrics, previous and previous.metrics_port),
+        local_port=0 if gateway.tls is None else choose(("gateway", "tls"), "127.0.0.1", 0, None),
+        has_tls=gateway.tls is not None,
     )
     simulated = [name for name, provider in settings.providers.items() if provider.simulated]
     known: Mapping[str, str] = previous.providers if previous else {}
@@ -67,6 +79,7 @@ def build_children(configuration: Configuration, state: StateFolder, addresses: 
         host_id=socket.gethostname(),
         metrics_port=addresses.metrics_port,
         deployments=_dump_deployments(configuration),
+        credentials=build_probe_credentials(configuration.settings, configuration.folder),
     )
     children.append(ChildSpec("agent", "inhouse.cli.agent_process", msgspec.json.encode(agent), stop_timeout_s=15.0))
     children.extend(_gateway_specs(configuration, state, addresses))
@@ -75,11 +88,10 @@ def build_children(configuration: Configuration, state: StateFolder, addresses: 
 
 def _gateway_specs(configuration: Configuration, state: StateFolder, addresses: Addresses) -> Sequence[ChildSpec]:
     gateway = configuration.settings.gateway.model_copy(update={"port": addresses.gateway_port})
-    credentials = {
-        f"provider:{name}": provider.api_key.get_secret_value()
-        for name, provider in configuration.settings.providers.items()
-        if provider.api_key is not None
-    }
+    if gateway.tls is not None:
+        gateway = gateway.model_copy(update={"tls": resolve_tls(gateway.tls, configuration.folder)})
+    credentials = build_credentials(configuration.settings, configuration.folder)
+    module = "inhouse.cli.gateway_process" if gateway.responses is None else "inhouse.cli.keeping_gateway_process"
     specs: list[ChildSpec] = []
     for index in range(gateway.workers):
         start = GatewayStart(
@@ -88,10 +100,13 @@ def _gateway_specs(configuration: Configuration, state: StateFolder, addresses: 
             settings=gateway.model_dump(mode="json"),
             credentials=credentials,
             pepper=state.read_pepper().hex(),
+            admin_url=addresses.admin_url,
+            local_port=addresses.local_port if index == 0 else 0,
+            store_url=None if gateway.responses is None else configuration.store_url,
         )
         name = "gateway" if gateway.workers == 1 else f"gateway-{index}"
         stop_timeout_s = gateway.drain_s + 5.0
-        specs.append(ChildSpec(name, "inhouse.cli.gateway_process", msgspec.json.encode(start), stop_timeout_s))
+        specs.append(ChildSpec(name, module, msgspec.json.encode(start), stop_timeout_s))
     return specs
 
 
@@ -103,12 +118,15 @@ def _control_start(configuration: Configuration, state: StateFolder, addresses: 
         admin=settings.admin.model_copy(update={"port": addresses.admin_port}).model_dump(mode="json"),
         routes=_dump(settings.routes),
         deployments=_dump_deployments(configuration),
-        providers=_dump(settings.providers),
+        providers=_dump(
+            {name: mask_provider(provider, configuration.folder) for name, provider in settings.providers.items()}
+        ),
         data_classes={name: data_class.processors for name, data_class in settings.data_classes.items()},
         keys=build_keys(configuration, state),
         is_open=not settings.keys,
         provider_urls=addresses.providers,
         gateway_url=addresses.gateway_url,
+        observe=None if settings.observe is None else settings.observe.model_dump(mode="json"),
     )
 
 
@@ -138,10 +156,16 @@ def _provider_starts(configuration: Configuration, addresses: Addresses) -> list
                     settings=provider.simulated.model_dump(mode="json"),
                     host="127.0.0.1",
                     port=_port_of(addresses.providers[name]),
-                    api_key=provider.api_key.get_secret_value() if provider.api_key else None,
+                    api_key=_find_only_key(provider.api_key),
                 )
             )
     return starts
+
+
+def _find_only_key(value: ApiKeySetting) -> str | None:
+    """The key that a simulated provider asks for; it takes any where the file gives several, or none itself."""
+    sources = build_key_sources(value, Path())
+    return sources[0].literal if len(sources) == 1 else None
 
 
 def _port_of(url: str) -> int:
@@ -150,16 +174,17 @@ def _port_of(url: str) -> int:
 
 def _dump_deployments(configuration: Configuration) -> dict[str, Any]:
     """Deployments with absolute paths: the file's relative ones count from the file, not from a process's folder."""
+    folder = configuration.folder
     return _dump(
         {
-            name: resolve_deployment(deployment, configuration.folder)
+            name: mask_deployment(resolve_deployment(deployment, folder), folder)
             for name, deployment in configuration.settings.deployments.items()
         }
     )
 
 
 def _dump(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as JSON values; secrets come out masked."""
+    """Settings as JSON values; what is secret in them has been masked before."""
     return {name: value.model_dump(mode="json") for name, value in settings.items()}
 
 

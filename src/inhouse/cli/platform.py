@@ -63,12 +63,16 @@ class Platform:
                 state = f"{num_ready} of {deployment.replicas.min} replicas ready"
                 return f"deployment {name}: {state}" + (f" ({detail})" if detail else "")
         for name, url in (
-            ("the data port", f"{self.addresses.gateway_url}/readyz"),
+            ("the data port", f"{self.addresses.local_url}/readyz"),
             ("the admin port", f"{self.addresses.admin_url}/api/healthz"),
         ):
             problem = probe(url)
             if problem:
                 return f"{name}: {problem}"
+        for name, url in self.addresses.providers.items():
+            problem = probe(f"{url}/models")
+            if problem.startswith("does not"):  # one that asks for a key is there
+                return f"the simulated provider {name}: {problem}"
         return ""
 
 

@@ -21,7 +21,8 @@ from inhouse.domain import StateError
 class Addresses(Struct, frozen=True, kw_only=True):
     """Where the processes of this installation listen, chosen by `up` and kept over restarts.
 
-    `providers` maps a simulated provider's name to its base URL.
+    `providers` maps a simulated provider's name to its base URL. Where the data port speaks TLS (`has_tls`), the first
+    gateway worker also listens in plain HTTP on the loopback port `local_port`, for the platform's own calls.
     """
 
     gateway_host: str
@@ -30,11 +31,19 @@ class Addresses(Struct, frozen=True, kw_only=True):
     admin_port: int
     metrics_port: int
     providers: Mapping[str, str] = {}
+    local_port: int = 0
+    has_tls: bool = False
 
     @property
     def gateway_url(self) -> str:
-        """Root of the data port, without `/v1`."""
-        return f"http://{_connectable(self.gateway_host)}:{self.gateway_port}"
+        """Root of the data port, without `/v1`, as clients use it."""
+        scheme = "https" if self.has_tls else "http"
+        return f"{scheme}://{_connectable(self.gateway_host)}:{self.gateway_port}"
+
+    @property
+    def local_url(self) -> str:
+        """Root of the data port for the platform's own calls on this machine."""
+        return f"http://127.0.0.1:{self.local_port}" if self.has_tls else self.gateway_url
 
     @property
     def admin_url(self) -> str:

@@ -46,7 +46,7 @@ def status(
 def _probe_ports(installation: Installation) -> dict[str, dict[str, str]]:
     addresses = installation.state.read_addresses()
     ports = {
-        "data": (f"{addresses.gateway_url}/v1", f"{addresses.gateway_url}/readyz"),
+        "data": (f"{addresses.gateway_url}/v1", f"{addresses.local_url}/readyz"),
         "admin": (addresses.admin_url, f"{addresses.admin_url}/api/healthz"),
         "metrics": (addresses.metrics_url, addresses.metrics_url),
     }

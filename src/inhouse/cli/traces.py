@@ -14,6 +14,7 @@ from inhouse.cli.installation import DEFAULT_FILE, ConfigOption, JsonOption, ope
 from inhouse.cli.terminal import ExitCode, err, out, print_json
 from inhouse.domain import Trace, TraceClose, TraceStatus, UsageBasis, format_usd
 from inhouse.store import Store
+from inhouse.telemetry import list_signals
 
 traces_app = typer.Typer(help="Look at requests: the last ones, or one in full.", invoke_without_command=True)
 
@@ -157,10 +158,20 @@ def _describe_close(trace: Trace, close: TraceClose) -> list[tuple[str, str]]:
         ("cost", f"{format_usd(close.cost_usd)}" + (f"  by {close.price_id}" if close.price_id else "")),
         ("TTFT / TPOT / E2E", " / ".join(_format_ms(x) for x in (close.ttft_ms, close.tpot_ms, close.e2e_ms))),
         ("gateway's share", _format_ms(close.overhead_ms)),
+        ("signals", _format_signals(close)),
         ("deployment digest", close.endpoint_digest or "unknown"),
         ("variant digest", close.variant_digest or "unknown"),
         *(("content " + name, text) for name, text in (close.content or {}).items()),
     ]
+
+
+def _format_signals(close: TraceClose) -> str:
+    """A line for each signal that was measured; a raised one is marked."""
+    if close.signals is None:
+        return "not measured"
+    return "\n".join(
+        f"{'! ' if line.is_raised else '  '}{line.name}: {line.value}" for line in list_signals(close.signals)
+    )
 
 
 def _is_simulated(trace: Trace) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import time
 from datetime import UTC, datetime
@@ -13,21 +14,47 @@ import typer
 from rich.table import Table
 
 from inhouse.cli.check import check_configuration, print_warnings
-from inhouse.cli.config import Configuration, load_config
+from inhouse.cli.config import Configuration, load_config, load_config_text
 from inhouse.cli.platform import Platform, run_platform
 from inhouse.cli.supervisor import ChildEvent, ChildState
 from inhouse.cli.terminal import out
 
 _READY_TIMEOUT_S = 120.0
+_OBSERVING = """\
+observe: {base_url: URL}
+state_dir: FOLDER
+gateway:
+  timeouts: {first_token_s: 3600, idle_s: 3600, total_s: 7200}
+  limits: {max_body_bytes: 1073741824, body_timeout_s: 3600, max_connections: 100000}
+  signals: false
+"""
 
 
 def up(
     file: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("inhouse.yaml"),
+    observe: Annotated[
+        str | None,
+        typer.Option(
+            "--observe",
+            metavar="URL",
+            help="No file: pass every request untouched to this API with the caller's own key, and record traces.",
+        ),
+    ] = None,
 ) -> None:
     """Start the platform in the foreground; Ctrl-C (or SIGTERM) stops it after requests under way have finished."""
-    configuration = load_config(file)
+    configuration = load_config(file) if observe is None else build_observing(observe, Path.cwd())
     print_warnings(check_configuration(configuration))
     asyncio.run(_serve(configuration))
+
+
+def build_observing(url: str, folder: Path) -> Configuration:
+    """The configuration of observe mode: one upstream, no limits, no content kept.
+
+    Raises:
+        ConfigFileError: `url` is no http(s) URL.
+    """
+    text = _OBSERVING.replace("URL", json.dumps(url)).replace("FOLDER", json.dumps(str(folder / ".inhouse-observe")))
+    return load_config_text(text, "--observe", folder, {})
 
 
 async def _serve(configuration: Configuration) -> None:
@@ -72,10 +99,22 @@ def print_platform(platform: Platform, start_s: float) -> None:
             role = "default" if variant == route.use.default else ""
             table.add_row(name, variant, choice.endpoint, " ".join(part for part in (role, tag) if part))
     out.print(f"[bold green]ready[/] in {start_s:.1f} s")
-    out.print(table)
+    if settings.observe is None:
+        out.print(table)
     out.print(f"data port    [bold]{addresses.gateway_url}/v1[/]")
     out.print(f"status page  [bold]{addresses.admin_url}/[/]")
     out.print(f"metrics      {addresses.metrics_url}")
     out.print(f"logs         {platform.state.logs}")
-    out.print(f"try it       export OPENAI_BASE_URL={addresses.gateway_url}/v1   (undo: unset OPENAI_BASE_URL)")
+    if settings.observe is None:
+        out.print(f"try it       export OPENAI_BASE_URL={addresses.gateway_url}/v1   (undo: unset OPENAI_BASE_URL)")
+    else:
+        _print_observing(settings.observe.base_url, addresses.gateway_url)
     out.print("Ctrl-C stops it", style="dim")
+
+
+def _print_observing(base_url: str, gateway_url: str) -> None:
+    """How to put it in front of an application, and how to take it away again."""
+    out.print(f"\nobserving    [bold]{base_url}[/]: requests pass as they are, with the caller's own key")
+    out.print(f"OpenAI SDK     export OPENAI_BASE_URL={gateway_url}/v1      undo: unset OPENAI_BASE_URL")
+    out.print(f"Anthropic SDK  export ANTHROPIC_BASE_URL={gateway_url}      undo: unset ANTHROPIC_BASE_URL")
+    out.print("what passed    inhouse traces -c .inhouse-observe/run/inhouse.yaml")

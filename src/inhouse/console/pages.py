@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from inhouse.console.formats import FILTERS
-from inhouse.console.traceview import BAR_WIDTH, list_time_parts, list_usage
+from inhouse.console.traceview import BAR_WIDTH, list_time_parts, list_trace_signals, list_usage
 from inhouse.control import Admin, Status, admin_of
 from inhouse.domain import InhouseError, TraceStatus
 from inhouse.evals import RunSummary
@@ -93,6 +93,7 @@ async def _show_trace(request: Request) -> Response:
         "parts": list_time_parts(trace.close),
         "bar_width": BAR_WIDTH,
         "usage": list_usage(trace),
+        "signals": list_trace_signals(trace),
         "is_under_way": trace.status is TraceStatus.OPEN,
     }
     return _render("trace.html", 200, context)

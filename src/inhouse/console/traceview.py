@@ -1,4 +1,4 @@
-"""One trace as its page shows it: the parts of its time, its attempts, its tokens. Pure."""
+"""One trace as its page shows it: the parts of its time, its attempts, its tokens, its signals. Pure."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from inhouse.domain import USAGE_BUCKETS, Trace, TraceClose
+from inhouse.telemetry import SignalLine, list_signals
 
 BAR_WIDTH = 1000
 """Width of the time bar in its own units."""
@@ -54,6 +55,12 @@ def list_usage(trace: Trace) -> list[tuple[str, int]]:
     if usage is None:
         return []
     return [(_BUCKET_WORDS[bucket], int(getattr(usage, bucket))) for bucket in USAGE_BUCKETS]
+
+
+def list_trace_signals(trace: Trace) -> list[SignalLine]:
+    """The answer's free quality signals, those that were raised first; empty where nothing was measured."""
+    signals = trace.close.signals if trace.close else None
+    return [] if signals is None else sorted(list_signals(signals), key=lambda line: line.is_raised is not True)
 
 
 def _list_ends(close: TraceClose) -> Iterator[tuple[str, str, float]]:

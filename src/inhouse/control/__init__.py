@@ -4,9 +4,10 @@ from inhouse.control.admin import Admin, AdminIdentity, hide_content, hide_sampl
 from inhouse.control.api import ApiError, admin_of, build_app, read_limit, read_status_filter
 from inhouse.control.compile import CompileInputs, Misfit, compile_endpoints, compile_snapshot, find_misfits
 from inhouse.control.guard import check_admin_host
+from inhouse.control.problems import ReferenceProblem
 from inhouse.control.process import ControlRun, run_control
 from inhouse.control.reconciler import DesiredState, ObservedState, Reconciler
-from inhouse.control.references import ReferenceProblem, check_references, list_endpoint_ids
+from inhouse.control.references import check_references, list_endpoint_ids
 from inhouse.control.snapshotfile import SNAPSHOT_PATH, read_snapshot, write_snapshot
 from inhouse.control.status import (
     ReplicaStatus,

@@ -9,8 +9,19 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
-from inhouse.backends.settings import ProviderSettings
+from inhouse.backends.credentials import name_deployment_credential, name_provider_credential
+from inhouse.backends.quirks import native_operations
+from inhouse.backends.settings import ObserveSettings, ProviderSettings
 from inhouse.catalog import PriceBook
+from inhouse.control.outbound import (
+    build_deployment_network,
+    build_provider_network,
+    build_provider_replicas,
+    choose_auth,
+    choose_engine,
+    choose_operations,
+)
+from inhouse.control.observe import compile_observed
 from inhouse.control.pricing import price_deployment, price_provider_model
 from inhouse.domain import (
     OWN_PROCESSOR,
@@ -46,6 +57,7 @@ class CompileInputs:
         is_open: no client keys are configured and the data port is loopback-only.
         replicas: the store's rows, of every deployment and host.
         provider_urls: base URLs of the simulated providers that `up` started, by provider.
+        observe: observe mode's one upstream; None outside of it.
         version: of the snapshot to make; only ever grows.
         now: Unix seconds; becomes `created_at` and decides which dated prices apply.
     """
@@ -61,6 +73,7 @@ class CompileInputs:
     provider_urls: Mapping[str, str]
     version: int
     now: float
+    observe: ObserveSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +109,7 @@ def compile_snapshot(inputs: CompileInputs) -> Snapshot:
         keys=tuple(sorted(inputs.keys, key=lambda key: key.key_id)),
         egress=EgressPolicy(classes),
         is_open=inputs.is_open,
+        observed=None if inputs.observe is None else compile_observed(inputs.observe, inputs.price_book, date_of(inputs.now)),
     )
 
 
@@ -169,8 +183,12 @@ def _compile_deployment(name: str, settings: DeploymentSettings, inputs: Compile
             for row in rows
             if _fits(row, digest)
         ),
+        credential=name_deployment_credential(name) if settings.api_key else None,
         digest=digest,
         price=price_deployment(name, settings, inputs.price_book, date_of(inputs.now)),
+        engine=choose_engine(settings),
+        operations=native_operations(Dialect.OPENAI, choose_engine(settings)),
+        network=build_deployment_network(settings),
     )
 
 
@@ -193,26 +211,31 @@ def _fits(row: ReplicaRow, digest: str | None) -> bool:
 def _compile_provider_model(name: str, model: str, settings: ProviderSettings, inputs: CompileInputs) -> Endpoint:
     endpoint_id = f"{name}/{model}"
     chosen = settings.models[model]
-    url = inputs.provider_urls.get(name) if settings.simulated else settings.base_url
     return Endpoint(
         endpoint_id=endpoint_id,
         kind=EndpointKind.PROVIDER,
         dialect=settings.dialect,
         model=chosen.upstream_model or model,
         processor=name,
-        replicas=(Replica(replica_id=endpoint_id, base_url=url.rstrip("/")),) if url else (),
-        credential=f"provider:{name}" if settings.api_key else None,
+        replicas=build_provider_replicas(name, endpoint_id, settings, inputs.provider_urls),
+        credential=name_provider_credential(name) if settings.api_key else None,
         digest=_digest_provider_model(name, model, settings),
         price=price_provider_model(name, model, settings, inputs.price_book, date_of(inputs.now)),
         modalities=chosen.modalities,
         is_simulated=settings.simulated is not None,
+        engine=settings.engine,
+        operations=choose_operations(settings),
+        auth=choose_auth(settings),
+        api_version=settings.api_version,
+        network=build_provider_network(settings),
     )
 
 
 def _digest_provider_model(name: str, model: str, settings: ProviderSettings) -> str:
     """Digest of what is asked for. What the provider reports is an observation, kept in traces, never hashed.
 
-    A simulated provider's address changes from start to start, so its parameters stand in the address's place.
+    A simulated provider's address changes from start to start, so its parameters stand in the address's place. Regions
+    and the API's version are part of it: another deployment of the "same" model may answer there.
     """
     facts = {
         "provider": name,
@@ -223,6 +246,9 @@ def _digest_provider_model(name: str, model: str, settings: ProviderSettings) ->
         facts |= {f"simulated.{key}": str(value) for key, value in settings.simulated.model_dump().items()}
     else:
         facts["base_url"] = (settings.base_url or "").rstrip("/")
+        facts |= {f"region.{region}": chosen.base_url.rstrip("/") for region, chosen in settings.regions.items()}
+    if settings.api_version is not None:
+        facts["api_version"] = settings.api_version
     fields = tuple(DigestField(key, value, DigestBasis.DECLARED) for key, value in facts.items())
     return compute_digest("provider_model", fields).value
 
@@ -248,6 +274,8 @@ def _compile_route(name: str, settings: RouteSettings, endpoints: Mapping[str, E
         fallback=settings.fallback,
         capture=settings.capture.content,
         capture_share=float(share) if share is not None else 0.0,
+        fallback_on=settings.fallback_on,
+        is_buffered=settings.buffered,
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from inhouse.backends.settings import ProviderSettings
+from inhouse.backends.settings import ObserveSettings, ProviderSettings
 from inhouse.catalog import PriceBook
 from inhouse.control.compile import (
     CompileInputs,
@@ -46,6 +46,7 @@ class DesiredState:
     is_open: bool
     price_book: PriceBook
     provider_urls: Mapping[str, str]
+    observe: ObserveSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,7 @@ class Reconciler:
             replicas=replicas,
             price_book=desired.price_book,
             provider_urls=desired.provider_urls,
+            observe=desired.observe,
             version=version,
             now=now,
         )

@@ -2,45 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
 from inhouse.backends.settings import ProviderSettings
 from inhouse.catalog import PriceBook
+from inhouse.control.outbound_checks import check_deployment, check_provider
 from inhouse.control.pricing import price_deployment, price_provider_model
+from inhouse.control.problems import KeyPath, ReferenceProblem, suggest_name
 from inhouse.domain import OWN_PROCESSOR, Modality
 from inhouse.routing.settings import RouteSettings
-from inhouse.serving.settings import DeploymentSettings, EngineName
-
-KeyPath = tuple[str | int, ...]
-"""Keys and list indexes down to a value, outermost first."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReferenceProblem:
-    """One thing for the user to mend, or to know.
-
-    Args:
-        keys: where it stands: `("routes", "support", "fallback", 0)`. Exact even where a name has a dot (`gpt-4.1`).
-        problem: what is wrong, one sentence.
-        fix: what to do about it, one sentence in the imperative.
-        is_warning: True where the platform runs all the same.
-    """
-
-    keys: KeyPath
-    problem: str
-    fix: str
-    is_warning: bool = False
-
-    @property
-    def path(self) -> str:
-        """The place as users read it: `routes.support.fallback[0]`."""
-        text = ""
-        for key in self.keys:
-            text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else key
-        return text
+from inhouse.serving.settings import DeploymentSettings
 
 
 def check_references(
@@ -68,8 +41,7 @@ def check_references(
     inputs = _Inputs(routes, deployments, providers, data_classes)
     found = [
         *_check_data_classes(inputs),
-        *_check_providers(inputs),
-        *_check_deployments(inputs),
+        *_check_endpoints(inputs),
         *(problem for name in routes for problem in _check_route(name, inputs)),
         *_warn_unpriced(inputs, price_book, at),
     ]
@@ -82,17 +54,6 @@ def list_endpoint_ids(
     """Every endpoint that a variant may name, with its processor: `clerk` → `own`, `openai/gpt-mid` → `openai`."""
     own = dict.fromkeys(deployments, OWN_PROCESSOR)
     return own | {f"{name}/{model}": name for name, provider in providers.items() for model in provider.models}
-
-
-def suggest_name(given: str, known: Iterable[str], *, kind: str) -> str:
-    """The fix for an unknown name: the nearest known one, else all of them."""
-    names = sorted(known)
-    close = difflib.get_close_matches(given, names, n=1, cutoff=0.6)
-    if close:
-        return f"Did you mean {close[0]!r}?"
-    if not names:
-        return f"Declare a {kind} first; there is none."
-    return f"Use one of: {', '.join(names)}."
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +78,9 @@ def _check_data_classes(inputs: _Inputs) -> Iterator[ReferenceProblem]:
             )
 
 
-def _check_providers(inputs: _Inputs) -> Iterator[ReferenceProblem]:
+def _check_endpoints(inputs: _Inputs) -> Iterator[ReferenceProblem]:
     for name, provider in inputs.providers.items():
-        if provider.base_url is None and provider.simulated is None:
-            yield ReferenceProblem(
-                ("providers", name),
-                f"provider {name!r} has no address.",
-                "Add `base_url:`, or `simulated: {}` to try things out.",
-            )
-        if provider.base_url is not None and provider.simulated is not None:
-            yield ReferenceProblem(
-                ("providers", name, "simulated"),
-                f"provider {name!r} has an address and is simulated too, so that one of them would do nothing.",
-                "Remove `simulated:` to call the address, or `base_url:` to simulate.",
-            )
-
-
-def _check_deployments(inputs: _Inputs) -> Iterator[ReferenceProblem]:
+        yield from check_provider(name, provider)
     for name, deployment in inputs.deployments.items():
         if "/" in name:
             yield ReferenceProblem(
@@ -141,12 +88,7 @@ def _check_deployments(inputs: _Inputs) -> Iterator[ReferenceProblem]:
                 f"the deployment {name!r} has a slash in its name, which only `PROVIDER/MODEL` may have.",
                 f"Call it {name.replace('/', '-')!r}.",
             )
-        if deployment.engine is EngineName.EXTERNAL and deployment.url is None:
-            yield ReferenceProblem(
-                ("deployments", name, "engine"),
-                f"deployment {name!r} is external and has no address.",
-                "Add `url:`, the engine's OpenAI-compatible address.",
-            )
+        yield from check_deployment(name, deployment)
 
 
 def _check_route(name: str, inputs: _Inputs) -> Iterator[ReferenceProblem]:

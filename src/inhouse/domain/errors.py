@@ -25,6 +25,8 @@ class ErrorCode(StrEnum):
     ROUTE_NOT_ALLOWED = "route_not_allowed"
     PIN_NOT_ALLOWED = "pin_not_allowed"
     MODEL_NOT_FOUND = "model_not_found"
+    TRACE_NOT_FOUND = "trace_not_found"
+    RESPONSE_NOT_FOUND = "response_not_found"
     UNKNOWN_PATH = "unknown_path"
     METHOD_NOT_ALLOWED = "method_not_allowed"
     REQUEST_TIMEOUT = "request_timeout"
@@ -39,6 +41,7 @@ class ErrorCode(StrEnum):
     UPSTREAM_ERROR = "upstream_error"
     UPSTREAM_CUT = "upstream_cut"
     UPSTREAM_TIMEOUT = "upstream_timeout"
+    STORE_UNAVAILABLE = "store_unavailable"
     SHUTTING_DOWN = "shutting_down"
     INTERNAL_ERROR = "internal_error"
 
@@ -158,6 +161,9 @@ ERROR_HELP: dict[ErrorCode, str] = {
     ErrorCode.ROUTE_NOT_ALLOWED: "The key is limited to other routes. Ask the platform's owner to add this one to it.",
     ErrorCode.PIN_NOT_ALLOWED: "`x-inhouse-endpoint` came with a key that may not pin; only the evaluation key may.",
     ErrorCode.MODEL_NOT_FOUND: "No route has this name. `GET /v1/models` lists the names that the key may use.",
+    ErrorCode.TRACE_NOT_FOUND: "The key has no request of this trace id (or it is older than what is kept).",
+    ErrorCode.RESPONSE_NOT_FOUND: "The key has no stored response of this id: it was never stored, has expired, or was "
+    "deleted.",
     ErrorCode.UNKNOWN_PATH: "The data port has no such path. The message lists those that it has.",
     ErrorCode.METHOD_NOT_ALLOWED: "The path exists, but not with this method; the `allow` header says which.",
     ErrorCode.REQUEST_TIMEOUT: "The request's headers or body came too slowly. Send it again on a better connection.",
@@ -173,6 +179,8 @@ ERROR_HELP: dict[ErrorCode, str] = {
     ErrorCode.UPSTREAM_CUT: "The endpoint ended its reply before it was complete. In a stream this comes as an error "
     "event, and no `[DONE]` follows. What arrived is not a full answer: retry.",
     ErrorCode.UPSTREAM_TIMEOUT: "A deadline of `gateway.timeouts` passed; the message says which.",
+    ErrorCode.STORE_UNAVAILABLE: "Kept responses cannot be reached now, because the store does not answer. Nothing was "
+    "sent; retry, or send the whole conversation as `input`.",
     ErrorCode.SHUTTING_DOWN: "The gateway is stopping. Retry; another worker or the next start serves.",
     ErrorCode.INTERNAL_ERROR: "A fault of the gateway itself. The log has it under the trace id.",
 }

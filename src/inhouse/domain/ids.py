@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 
+_MS_MASK = (1 << 48) - 1
+_VARIANT = "89ab"
+
+
 def make_trace_id(unix_ms: int, random_bytes: bytes) -> str:
     """UUIDv7-shaped id (RFC 9562 §5.7) as 32 hex digits: sorts by time, fits an OpenTelemetry trace id.
 
@@ -10,8 +14,5 @@ def make_trace_id(unix_ms: int, random_bytes: bytes) -> str:
         unix_ms: milliseconds since the epoch, 48 bits.
         random_bytes: ten random bytes; version and variant bits are overwritten.
     """
-    tail = int.from_bytes(random_bytes, "big")
-    rand_a = (tail >> 62) & 0xFFF
-    rand_b = tail & ((1 << 62) - 1)
-    value = (unix_ms & ((1 << 48) - 1)) << 80 | 0x7 << 76 | rand_a << 64 | 0x2 << 62 | rand_b
-    return f"{value:032x}"
+    digits = random_bytes.hex()
+    return f"{unix_ms & _MS_MASK:012x}7{digits[:3]}{_VARIANT[random_bytes[2] & 3]}{digits[5:20]}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
 
 
 class Settings(BaseModel):
@@ -26,3 +28,31 @@ def parse_share(value: object) -> object:
 
 Share = Annotated[Decimal, BeforeValidator(parse_share)]
 """A share of one, written `0.12` or `12%`."""
+
+_PERIOD = re.compile(r"([1-9][0-9]{0,8})([smhd])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def parse_period(value: object) -> object:
+    """Turn `30d`, `12h`, `45m` or `90s` into a timedelta.
+
+    A bare number is refused: nobody can see whether it means seconds or days.
+
+    Raises:
+        ValueError: it has another form.
+    """
+    if isinstance(value, timedelta):
+        return value
+    found = _PERIOD.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise ValueError("a period is a whole number and a unit: `45m`, `12h` or `30d`")
+    return timedelta(**{_UNITS[found[2]]: int(found[1])})
+
+
+def format_period(value: timedelta) -> str:
+    """What `parse_period` reads, to the second."""
+    return f"{round(value.total_seconds())}s"
+
+
+Period = Annotated[timedelta, BeforeValidator(parse_period), PlainSerializer(format_period, when_used="json")]
+"""A length of time, written `45m`, `12h` or `30d`."""

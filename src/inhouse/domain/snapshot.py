@@ -21,6 +21,52 @@ class Dialect(StrEnum):
     """Wire dialects that a backend speaks upstream."""
 
     OPENAI = "openai"
+    """OpenAI-compatible: OpenAI itself, every engine, hosted open models."""
+    AZURE_OPENAI = "azure_openai"
+    """OpenAI's bodies under Azure's deployment addresses."""
+    ANTHROPIC = "anthropic"
+    """Anthropic's Messages API."""
+
+
+class Operation(StrEnum):
+    """What a client calls on the data port, and what an endpoint may offer natively."""
+
+    CHAT = "chat"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES = "responses"
+    MESSAGES = "messages"
+    COUNT_TOKENS = "count_tokens"
+
+
+class EngineKind(StrEnum):
+    """Which server answers behind an OpenAI-compatible address; its quirks differ."""
+
+    GENERIC = "generic"
+    VLLM = "vllm"
+    SGLANG = "sglang"
+    TGI = "tgi"
+    TENSORRT_LLM = "tensorrt_llm"
+    LLAMACPP = "llamacpp"
+    OLLAMA = "ollama"
+
+
+class AuthScheme(StrEnum):
+    """How a key is shown to an endpoint."""
+
+    BEARER = "bearer"
+    """`authorization: Bearer KEY` (OpenAI-compatible; Azure with an Entra token)."""
+    API_KEY = "api_key"
+    """`api-key: KEY` (Azure OpenAI)."""
+    X_API_KEY = "x_api_key"
+    """`x-api-key: KEY` (Anthropic)."""
+
+
+class FallbackCause(StrEnum):
+    """Endings that are an answer, not a fault: they fall back only where the route says so."""
+
+    CONTENT_FILTER = "content_filter"
+    REFUSAL = "refusal"
 
 
 class Modality(StrEnum):
@@ -50,6 +96,24 @@ class Replica(Struct, frozen=True, kw_only=True):
     replica_id: str
     base_url: str
     state: ReplicaState = ReplicaState.READY
+    credential: str | None = None
+    """Name of this address's own keys (a region with keys of its own); None: the endpoint's."""
+
+
+class Network(Struct, frozen=True, kw_only=True):
+    """How connections to an endpoint are made. Paths are files on the gateway's host; nothing here is secret.
+
+    `proxy` is an http:// URL of a proxy that takes CONNECT, `none` for a direct connection, or None: as the
+    environment says. `ca_file` replaces the
+    system's authorities. `client_cert_file` and `client_key_file` are shown to an engine that asks for them (mTLS).
+    `is_declared_private`: the address may be loopback or private (own deployments, and providers that say so).
+    """
+
+    proxy: str | None = None
+    ca_file: str | None = None
+    client_cert_file: str | None = None
+    client_key_file: str | None = None
+    is_declared_private: bool = False
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -63,6 +127,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
         digest: deployment digest, or digest of the pinned provider model; None until known.
         price: None means `unpriced`, never zero.
         is_simulated: True where the answers are simulated; shown wherever a user sees it.
+        engine: which OpenAI-compatible server it is, for its quirks.
+        operations: what it offers natively; anything else must be translated or refused.
+        auth: how its key is shown.
+        api_version: `api-version` of Azure, `anthropic-version` of Anthropic; None: the dialect's default.
+        network: how connections to it are made.
     """
 
     endpoint_id: str
@@ -76,6 +145,11 @@ class Endpoint(Struct, frozen=True, kw_only=True):
     price: PriceVector | None = None
     modalities: frozenset[Modality] = frozenset({Modality.TEXT})
     is_simulated: bool = False
+    engine: EngineKind = EngineKind.GENERIC
+    operations: frozenset[Operation] = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EMBEDDINGS})
+    auth: AuthScheme = AuthScheme.BEARER
+    api_version: str | None = None
+    network: Network = Network()
 
 
 class Variant(Struct, frozen=True, kw_only=True):
@@ -122,6 +196,10 @@ class Route(Struct, frozen=True, kw_only=True):
     fallback: tuple[str, ...] = ()
     capture: CaptureMode = CaptureMode.NONE
     capture_share: float = 0.0
+    fallback_on: frozenset[FallbackCause] = frozenset()
+    """Answers of these kinds fall back too; faults, limits of context and missing capability always do."""
+    is_buffered: bool = False
+    """Hold every answer until it is complete, so that fallback still works after the endpoint's first byte."""
 
     def variant(self, name: str) -> Variant:
         """The variant called `name`; KeyError where the route has none."""
@@ -145,6 +223,20 @@ class ApiKey(Struct, frozen=True, kw_only=True):
     is_eval: bool = False
 
 
+class Observed(Struct, frozen=True, kw_only=True):
+    """The one upstream that observe mode passes everything to. `prices` are by model name; what is not there is unpriced.
+
+    `root_url` is the API's address without `/v1`: the client's own path and query are put behind it.
+    """
+
+    endpoint_id: str
+    root_url: str
+    dialect: Dialect = Dialect.OPENAI
+    network: Network = Network()
+    prices: dict[str, PriceVector] = {}
+    is_simulated: bool = False
+
+
 class Snapshot(Struct, frozen=True, kw_only=True):
     """Everything that the data plane needs to decide, in one frozen object. `version` only grows."""
 
@@ -156,3 +248,5 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     egress: EgressPolicy
     is_open: bool = False
     """True where no keys are configured and the data port is loopback-only: requests need no key."""
+    observed: Observed | None = None
+    """Set in observe mode: every request passes there as it came, and routes and keys play no part."""

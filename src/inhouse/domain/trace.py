@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from inhouse.domain.signals import Signals
 from inhouse.domain.usage import Usage, UsageBasis
 
 
@@ -23,17 +24,21 @@ class TraceStatus(StrEnum):
     CLIENT_CLOSED = "client_closed"
 
 
-class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One try at one replica. `code` is the error code where it failed; `duration_ms` from send to its end."""
+class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One try at one replica; `duration_ms` from send to its end.
+
+    Where it failed, `code` is the error code and `message` says which deadline, limit or fault it was.
+    """
 
     endpoint_id: str
     replica_id: str
     duration_ms: float
     code: str | None = None
     status: int | None = None
+    message: str | None = None
 
 
-class TraceOpen(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="open", tag_field="kind"):
+class TraceOpen(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="open", tag_field="kind", gc=False):
     """Written with write(2) before the request is sent upstream.
 
     `started_at` is Unix seconds. `writer` identifies one life of one gateway worker: when its spool lock is free,
@@ -61,7 +66,7 @@ class TraceOpen(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="open
     reasons: tuple[str, ...] = ()
 
 
-class TraceClose(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="close", tag_field="kind"):
+class TraceClose(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="close", tag_field="kind", gc=False):
     """Written before the last byte of the reply is delivered.
 
     Variant, endpoint and replica stand again because a fallback may have changed them since the open.
@@ -98,6 +103,8 @@ class TraceClose(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="clo
     attempts: tuple[Attempt, ...] = ()
     content: dict[str, str] | None = None
     """Captured content, only where the route says so: `hash` → sha256 values, `sampled`/`full` → the text itself."""
+    signals: Signals | None = None
+    """Free quality signals; None where there was no answer to measure, or measuring is off."""
 
 
 class Trace(Struct, frozen=True, kw_only=True):

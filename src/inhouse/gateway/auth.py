@@ -50,6 +50,12 @@ class Authenticator:
             raise RequestError(401, ErrorCode.INVALID_API_KEY, f"The API key is not known here. {_HOW}")
         return key
 
+    def name_caller(self, shown: bytes | None) -> str:
+        """A name for a caller whose key is not ours: part of a keyed hash, so that equal keys have equal names."""
+        if shown is None:
+            return "caller-none"
+        return f"caller-{hmac.new(self._pepper, shown, hashlib.sha256).hexdigest()[:12]}"
+
     def _look_up(self, authorization: bytes) -> ApiKey | None:
         """The cache is asked with the full header value, never with a part or a hash of it."""
         cache = self._cache

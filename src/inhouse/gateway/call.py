@@ -1,12 +1,13 @@
-"""What one chat request is: who calls, what it asks for, which labels it carries. The parse step; sends nothing."""
+"""What one request is: who calls, what it asks for, which labels it carries. The parse step; sends nothing."""
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from inhouse.backends import ChatRequest, read_chat_request
+from inhouse.backends import TEXT_ONLY, WireRequest
 from inhouse.domain import ApiKey, ErrorCode, RequestError, RequestFacts
 from inhouse.gateway.connection import Request
+from inhouse.gateway.dialects import ClientDialect
 from inhouse.gateway.view import ServingView
 
 MAX_TASK_CHARS = 64
@@ -15,50 +16,103 @@ MAX_TAGS = 16
 MAX_TAG_CHARS = 64
 MAX_ROUTE_CHARS = 200
 _PIN_HEADER = b"x-inhouse-endpoint"
+_FORWARDED = (b"accept", b"x-request-id", b"traceparent", b"tracestate", b"anthropic-beta")
+_JSON = b"application/json"
+_NO_TAGS: dict[str, str] = {}
 
 
-class ChatCall(Struct, frozen=True, kw_only=True):
-    """One chat request, parsed. `tags` are bounded; `facts` is what the decision may rest on."""
+class Call(Struct, frozen=True, gc=False):
+    """One request, parsed. `tags` are bounded; `facts` is what the decision may rest on.
 
+    `forwarded` are the client's header lines that go along to an endpoint. `is_plain`: it carries no label and no
+    condition of its own, so that calls alike in route, key and streaming share what is derived from these.
+    """
+
+    dialect: ClientDialect
     request: Request
-    chat: ChatRequest
+    wire: WireRequest
     key: ApiKey
     facts: RequestFacts
+    forwarded: bytes
     user: str | None
     tags: dict[str, str]
+    is_plain: bool
 
 
-def read_call(request: Request, view: ServingView) -> ChatCall:
-    """Authenticate and read a chat request.
+class HeadFacts(Struct, frozen=True):
+    """What a request's head says under one snapshot; kept with the head while the client repeats it.
+
+    `is_plain`: no pin and no label.
+    """
+
+    key: ApiKey
+    pinned: str | None
+    task: str | None
+    user: str | None
+    tags: str | None
+    forwarded: bytes
+    is_plain: bool
+
+
+def read_call(dialect: ClientDialect, request: Request, view: ServingView) -> Call:
+    """Authenticate and read a request.
 
     Raises:
         RequestError: 401, 403, 400 or 404, naming what to mend.
     """
-    headers = request.headers
-    key = view.auth.identify(headers.get(b"authorization"))
+    memo = request.memo
+    head = memo.facts
+    if memo.owner is not view or not isinstance(head, HeadFacts):
+        head = memo.facts = _read_headers(request.headers, view)
+        memo.owner = view
+    wire = dialect.read(request.body)
+    model = wire.model
+    if head.is_plain and not wire.metadata and wire.modalities is TEXT_ONLY and model in view.plain_routes:
+        routes = head.key.routes
+        if routes is None or model in routes:
+            facts = view.plain_routes[model]
+            return Call(dialect, request, wire, head.key, facts, head.forwarded, None, _NO_TAGS, True)  # noqa: FBT003
+    return _read_labelled(dialect, request, wire, head, view)
+
+
+def _read_headers(headers: dict[bytes, bytes], view: ServingView) -> HeadFacts:
+    key = view.auth.identify(headers.get(b"authorization") or _bearer(headers.get(b"x-api-key")))
     pinned = headers.get(_PIN_HEADER)
     if pinned is not None and not key.is_eval:
         message = f"The header {_PIN_HEADER.decode()} is for evaluation keys only. Leave it out."
         raise RequestError(403, ErrorCode.PIN_NOT_ALLOWED, message)
-    chat = read_chat_request(request.body)
-    metadata = chat.metadata
-    task = _label(headers, b"x-inhouse-task", metadata.get("inhouse_task"), MAX_TASK_CHARS)
-    facts = RequestFacts(
-        route=chat.model,
-        task=task,
-        modalities=chat.modalities,
-        headers=_list_rule_headers(chat.model, headers, view),
-        pinned_endpoint=None if pinned is None else pinned.decode("latin-1"),
-    )
-    _check_route(facts, key, view)
-    return ChatCall(
-        request=request,
-        chat=chat,
+    task = _label(headers.get(b"x-inhouse-task"), MAX_TASK_CHARS)
+    user = _label(headers.get(b"x-inhouse-user"), MAX_USER_CHARS)
+    tags = _label(headers.get(b"x-inhouse-tags"), None)
+    return HeadFacts(
         key=key,
-        facts=facts,
-        user=_label(headers, b"x-inhouse-user", metadata.get("inhouse_user"), MAX_USER_CHARS),
-        tags=read_tags(_label(headers, b"x-inhouse-tags", metadata.get("inhouse_tags"), None) or ""),
+        pinned=None if pinned is None else pinned.decode("latin-1"),
+        task=task,
+        user=user,
+        tags=tags,
+        forwarded=_forward(headers),
+        is_plain=pinned is None and task is None and user is None and tags is None,
     )
+
+
+def _read_labelled(
+    dialect: ClientDialect, request: Request, wire: WireRequest, head: HeadFacts, view: ServingView
+) -> Call:
+    """A call with labels or conditions of its own. A header's label wins over the body's."""
+    metadata = wire.metadata
+    task = head.task if head.task is not None else _bound(metadata.get("inhouse_task"), MAX_TASK_CHARS)
+    user = head.user if head.user is not None else _bound(metadata.get("inhouse_user"), MAX_USER_CHARS)
+    tags = head.tags if head.tags is not None else metadata.get("inhouse_tags")
+    facts = RequestFacts(
+        route=wire.model,
+        task=task,
+        modalities=wire.modalities,
+        headers=_list_rule_headers(wire.model, request.headers, view),
+        pinned_endpoint=head.pinned,
+    )
+    _check_route(facts, head.key, view)
+    read = read_tags(tags) if tags else _NO_TAGS
+    return Call(dialect, request, wire, head.key, facts, head.forwarded, user, read, False)  # noqa: FBT003
 
 
 def read_tags(text: str) -> dict[str, str]:
@@ -72,10 +126,26 @@ def read_tags(text: str) -> dict[str, str]:
     return tags
 
 
-def _label(headers: dict[bytes, bytes], name: bytes, other: str | None, max_chars: int | None) -> str | None:
-    """A label from its header, else from the body's metadata; None where it is empty."""
-    value = headers.get(name)
-    text = other if value is None else value.decode("utf-8", "replace").strip()
+def _bearer(api_key: bytes | None) -> bytes | None:
+    """Anthropic's SDKs show the key in a header of its own."""
+    return None if api_key is None else b"Bearer " + api_key
+
+
+def _forward(headers: dict[bytes, bytes]) -> bytes:
+    lines = b"content-type: %b\r\n" % headers.get(b"content-type", _JSON)
+    for name in _FORWARDED:
+        value = headers.get(name)
+        if value is not None:
+            lines += b"%b: %b\r\n" % (name, value)
+    return lines
+
+
+def _label(value: bytes | None, max_chars: int | None) -> str | None:
+    """A label from its header; None where it is empty."""
+    return None if value is None else _bound(value.decode("utf-8", "replace").strip(), max_chars)
+
+
+def _bound(text: str | None, max_chars: int | None) -> str | None:
     return text[:max_chars] if text else None
 
 

@@ -10,8 +10,19 @@ from inhouse.domain import ErrorCode, RequestError
 MAX_LINE_BYTES = 1024
 """A chunk-size line or trailer line that is longer is refused."""
 MAX_TRAILER_BYTES = 8192
-_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})(?:[ \t]*;[\t\x20-\x7e]*)?")
-_TRAILER = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+MAX_EXTENSION_BYTES = 8192
+"""Chunk extensions of one body, all together: they are dropped, so a flood of them is work for nothing."""
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+_QUOTED = rb'"(?:[\x20\x21\x23-\x5b\x5d-\x7e]|\\[\x20-\x7e])*+"'
+_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})((?:;" + _TOKEN + rb"(?:=(?:" + _TOKEN + rb"|" + _QUOTED + rb"))?)*+)")
+_TRAILER = re.compile(rb"(" + _TOKEN + rb"):[\x20-\x7e\x80-\xff]*+")
+_FORBIDDEN_TRAILERS = frozenset(
+    {
+        *(b"content-length", b"transfer-encoding", b"trailer", b"host", b"connection", b"upgrade", b"te", b"expect"),
+        *(b"authorization", b"x-api-key", b"api-key", b"content-type", b"content-encoding", b"content-range"),
+    }
+)
+"""What frames, routes or authenticates a message has no place behind it (RFC 9110 §6.5.1)."""
 
 
 class _Want(Enum):
@@ -23,7 +34,10 @@ class _Want(Enum):
 
 
 class ChunkedDecoder:
-    """Collects a chunked body; lines must end in CRLF, sizes are bare hex, extensions and trailers are dropped."""
+    """Collects a chunked body; lines must end in CRLF, sizes are bare hex, extensions and trailers are dropped.
+
+    However many small chunks come, what is held is about as large as the body.
+    """
 
     def __init__(self, max_body_bytes: int) -> None:
         self._max_body_bytes = max_body_bytes
@@ -31,7 +45,8 @@ class ChunkedDecoder:
         self._num_missing = 0
         self._num_bytes = 0
         self._num_trailer_bytes = 0
-        self._parts: list[bytes] = []
+        self._num_extension_bytes = 0
+        self._body = bytearray()
         self._rest: bytes = b""
 
     @property
@@ -41,7 +56,7 @@ class ChunkedDecoder:
 
     def take_body(self) -> bytes:
         """The decoded body."""
-        return b"".join(self._parts)
+        return bytes(self._body)
 
     def feed(self, data: bytes) -> bytes:
         """Take more bytes; give back what stands behind the body's end (empty until then).
@@ -56,7 +71,7 @@ class ChunkedDecoder:
                 part = data[position : position + self._num_missing]
                 if not part:
                     break
-                self._parts.append(part)
+                self._body += part
                 position += len(part)
                 self._num_missing -= len(part)
                 if not self._num_missing:
@@ -83,19 +98,28 @@ class ChunkedDecoder:
         elif not line:
             self._want = _Want.NOTHING
         else:
-            self._num_trailer_bytes += len(line)
-            if self._num_trailer_bytes > MAX_TRAILER_BYTES or not _TRAILER.fullmatch(line):
-                raise _malformed("the trailers are malformed or too long")
+            self._take_trailer(line)
 
     def _take_size(self, line: bytes) -> None:
         size = _SIZE.fullmatch(line)
         if size is None:
             raise _malformed("a chunk size is malformed")
+        self._num_extension_bytes += len(size[2])
+        if self._num_extension_bytes > MAX_EXTENSION_BYTES:
+            raise _malformed("the chunk extensions are too long")
         self._num_missing = int(size[1], 16)
         self._num_bytes += self._num_missing
         if self._num_bytes > self._max_body_bytes:
             raise too_large(self._max_body_bytes)
         self._want = _Want.DATA if self._num_missing else _Want.TRAILER
+
+    def _take_trailer(self, line: bytes) -> None:
+        self._num_trailer_bytes += len(line)
+        found = _TRAILER.fullmatch(line)
+        if found is None or self._num_trailer_bytes > MAX_TRAILER_BYTES:
+            raise _malformed("the trailers are malformed or too long")
+        if found[1].lower() in _FORBIDDEN_TRAILERS:
+            raise _malformed(f"the trailer {found[1].decode('ascii').lower()} belongs into the head")
 
 
 def too_large(max_body_bytes: int) -> RequestError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable
 from enum import Enum, auto
 from typing import Protocol, cast
 
@@ -13,8 +13,8 @@ from msgspec import Struct
 from inhouse.backends import NEVER, Deadline
 from inhouse.domain import ErrorCode, RequestError
 from inhouse.gateway.chunked import ChunkedDecoder, too_large
-from inhouse.gateway.head import RequestHead, read_head, refuse
-from inhouse.gateway.replies import JSON_HEADER, refusal_body, status_line
+from inhouse.gateway.head import HeadMemo, HeadReader, RequestHead, refuse
+from inhouse.gateway.replies import JSON_HEADER, ErrorDetail, describe_refusal, error_body, status_line
 from inhouse.gateway.settings import LimitSettings
 
 LINGER_S = 2.0
@@ -27,14 +27,19 @@ _NUM_SIZE_LINES = 4096
 _SIZE_LINES = tuple(b"%x\r\n" % length for length in range(_NUM_SIZE_LINES))
 
 
-class Request(Struct, frozen=True):
-    """One whole request. `arrived_at` is `time.perf_counter()` at its last byte."""
+class Request(Struct, frozen=True, gc=False):
+    """One whole request. `arrived_at` is `time.perf_counter()` at its last byte. `target` is the path with its query.
+
+    Decisions rest on `path` alone.
+    """
 
     method: str
     path: str
+    target: str
     headers: dict[bytes, bytes]
     body: bytes
     arrived_at: float
+    memo: HeadMemo
 
 
 class Flow(Protocol):
@@ -46,6 +51,18 @@ class Flow(Protocol):
 
     def resume_reading(self) -> None:
         """Go on."""
+        ...
+
+
+class Serving(Protocol):
+    """A request under way."""
+
+    def client_left(self) -> None:
+        """The client is gone."""
+        ...
+
+    def shut_down(self) -> None:
+        """The gateway ends: finish visibly, now."""
         ...
 
 
@@ -63,12 +80,8 @@ class Host(Protocol):
         """The connection is gone."""
         ...
 
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a cancelled handler, whose connection is gone, until it has ended."""
-        ...
-
-    def serve(self, connection: ClientConnection) -> Coroutine[None, None, None]:
-        """Serve the connection's requests, one after another, until cancelled."""
+    def serve(self, request: Request, connection: ClientConnection) -> Serving | None:
+        """Serve one request. None where its reply is written already."""
         ...
 
     def note_refusal(self, error: RequestError, path: str) -> None:
@@ -87,7 +100,7 @@ class _State(Enum):
 class ClientConnection(asyncio.Protocol):
     """Reads a request, hands it to the host, takes its reply, reads the next.
 
-    An end of file while a request runs means that the client left: its handler is cancelled at once.
+    An end of file while a request runs means that the client left: who serves it is told at once.
     """
 
     def __init__(self, host: Host, loop: asyncio.AbstractEventLoop) -> None:
@@ -98,14 +111,13 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._state = _State.HEAD
         self._buffer = b""
+        self._reader = HeadReader()
         self._head: RequestHead | None = None
         self._decoder: ChunkedDecoder | None = None
         self._parts: list[bytes] = []
         self._num_missing = 0
         self._num_lingered = 0
-        self._request: Request | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._serving: Serving | None = None
         self._flow: Flow | None = None
         self._is_reading_paused = False
         self._is_writing_paused = False
@@ -130,13 +142,6 @@ class ClientConnection(asyncio.Protocol):
         """Whether a byte of the current reply has been written: the commit point."""
         return self._has_begun
 
-    async def next_request(self) -> Request:
-        """The next whole request; waits for it."""
-        while self._request is None:
-            self._waiter = self._loop.create_future()
-            await self._waiter
-        return self._request
-
     def reply(self, status: int, headers: bytes, body: bytes) -> None:
         """Write a whole reply. `headers` are whole header lines; content-length and connection are added."""
         transport = self._transport
@@ -151,8 +156,8 @@ class ClientConnection(asyncio.Protocol):
         )
         self._finish(closes=closes)
 
-    def begin_stream(self, headers: bytes, flow: Flow) -> None:
-        """Write the head of a streamed 200; from now on `flow` stops while the client reads slowly."""
+    def begin_stream(self, headers: bytes, flow: Flow, status: int = 200) -> None:
+        """Write the head of a streamed reply; from now on `flow` stops while the client reads slowly."""
         transport = self._transport
         if transport is None:
             return
@@ -160,7 +165,7 @@ class ClientConnection(asyncio.Protocol):
         self._is_framed = self._head is None or not self._head.is_http_10
         framing = b"transfer-encoding: chunked\r\n" if self._is_framed else b""
         closing = _CLOSE if self._must_close() else b""
-        transport.write(b"%b%b%b%b\r\n" % (status_line(200), headers, framing, closing))
+        transport.write(b"%b%b%b%b\r\n" % (status_line(status), headers, framing, closing))
         self._flow = flow
         if self._is_writing_paused:
             flow.pause_reading()
@@ -188,33 +193,29 @@ class ClientConnection(asyncio.Protocol):
             transport.write(b"0\r\n\r\n")
         self._finish(closes=self._must_close())
 
-    def refuse(self, error: RequestError, headers: bytes = b"", *, closes: bool = False) -> None:
+    def refuse(
+        self,
+        detail: ErrorDetail,
+        headers: bytes = b"",
+        encode: Callable[[ErrorDetail], bytes] = error_body,
+        *,
+        closes: bool = False,
+    ) -> None:
         """Answer with an error; with `closes`, what the client still sends is dropped for a while, then closed."""
         if self._transport is None or self._state is _State.GONE:
             return
-        body = refusal_body(error)
+        body = encode(detail)
         if not closes:
-            self.reply(error.status, JSON_HEADER + headers, body)
+            self.reply(detail.status, JSON_HEADER + headers, body)
             return
         self._has_begun = True
-        self._request = None
+        self._serving = None
         is_bodyless = self._head is not None and self._head.method == "HEAD"
         self._transport.write(
             b"%b%b%bcontent-length: %d\r\n%b\r\n%b"
-            % (status_line(error.status), JSON_HEADER, headers, len(body), _CLOSE, b"" if is_bodyless else body)
+            % (status_line(detail.status), JSON_HEADER, headers, len(body), _CLOSE, b"" if is_bodyless else body)
         )
         self._linger()
-
-    def end_serving(self, request: Request) -> None:
-        """Its handler has ended. One that failed unexpectedly left the request open: say so, or break the stream."""
-        if self._request is not request or self._state is not _State.BUSY:
-            return
-        self._request = None
-        if self._has_begun:
-            self.abort()
-        else:
-            message = "The gateway failed on this request. Its log says why."
-            self.refuse(RequestError(500, ErrorCode.INTERNAL_ERROR, message), closes=True)
 
     def abort(self) -> None:
         """Close at once, dropping what is not yet written."""
@@ -223,8 +224,8 @@ class ClientConnection(asyncio.Protocol):
 
     def end_now(self) -> None:
         """The gateway ends: cancel the request under way, or close where there is none."""
-        if self._state is _State.BUSY and self._task is not None:
-            self._task.cancel()
+        if self._state is _State.BUSY and self._serving is not None:
+            self._serving.shut_down()
         else:
             self.close_if_idle()
 
@@ -243,11 +244,13 @@ class ClientConnection(asyncio.Protocol):
             return
         error = RequestError(503, ErrorCode.OVERLOADED, "The gateway has too many open connections. Try again later.")
         self._host.note_refusal(error, "")
-        self.refuse(error, b"retry-after: 1\r\n", closes=True)
+        self.refuse(describe_refusal(error), b"retry-after: 1\r\n", closes=True)
 
     def data_received(self, data: bytes) -> None:
         """Take bytes according to what is awaited."""
         state = self._state
+        if state is _State.HEAD and not self._buffer and self._take_whole(data):
+            return
         if state is _State.HEAD or state is _State.BODY:
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
@@ -294,10 +297,26 @@ class ClientConnection(asyncio.Protocol):
         try:
             if self._state is _State.HEAD and not self._read_head():
                 return
-            if self._read_body():
-                self._dispatch()
+            if self._read_body() and self._head is not None:
+                self._dispatch(self._head, self._take_body())
         except RequestError as error:
             self._refuse_reading(error)
+
+    def _take_whole(self, data: bytes) -> bool:
+        """Dispatch a request that came in one read, as most do; False where it must be read step by step."""
+        end = data.find(b"\r\n\r\n") + 4
+        limits = self._limits
+        if end < 5 or end > limits.max_header_bytes or len(data) - end > limits.max_body_bytes:
+            return False
+        try:
+            head = self._reader.read(data[:end])
+        except RequestError:
+            return False  # refused step by step
+        if head.content_length != len(data) - end:
+            return False
+        self._head = head
+        self._dispatch(head, data[end:])
+        return True
 
     def _read_head(self) -> bool:
         buffer = self._buffer
@@ -310,7 +329,7 @@ class ClientConnection(asyncio.Protocol):
         if end < 4:
             self._await_head(buffer)
             return False
-        head = read_head(buffer[:end])
+        head = self._reader.read(buffer[:end])
         self._buffer = buffer[end:]
         self._head = head
         self._is_head_timed = False
@@ -348,24 +367,25 @@ class ClientConnection(asyncio.Protocol):
         self._num_missing -= len(buffer)
         return self._num_missing == 0
 
-    def _dispatch(self) -> None:
-        head, decoder = self._head, self._decoder
-        if head is None:
-            raise AssertionError("a request is dispatched only after its head")
-        parts, self._parts, self._decoder = self._parts, [], None
-        body = decoder.take_body() if decoder is not None else parts[0] if len(parts) == 1 else b"".join(parts)
+    def _take_body(self) -> bytes:
+        parts, self._parts = self._parts, []
+        decoder, self._decoder = self._decoder, None
+        if decoder is not None:
+            return decoder.take_body()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _dispatch(self, head: RequestHead, body: bytes) -> None:
         self._state = _State.BUSY
         self._has_begun = False
-        self._deadline.set(NEVER)
-        self._request = Request(head.method, head.path, head.headers, body, time.perf_counter())
-        if self._task is None:
-            self._task = self._loop.create_task(self._host.serve(self))
-        elif self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._deadline.at = NEVER
+        request = Request(head.method, head.path, head.target, head.headers, body, time.perf_counter(), head.memo)
+        serving = self._host.serve(request, self)
+        if self._state is _State.BUSY:
+            self._serving = serving
 
     def _refuse_reading(self, error: RequestError) -> None:
         self._host.note_refusal(error, "" if self._head is None else self._head.path)
-        self.refuse(error, closes=True)
+        self.refuse(describe_refusal(error), closes=True)
 
     # Ending.
 
@@ -374,18 +394,23 @@ class ClientConnection(asyncio.Protocol):
 
     def _finish(self, *, closes: bool) -> None:
         """The reply is written: close, or read the next request."""
-        self._request = self._head = self._flow = None
+        self._serving = self._head = self._flow = None
         if self._transport is None:
             return
         if closes:
             self._linger()
             return
         self._state = _State.HEAD
-        self._deadline.set(self._loop.time() + self._limits.idle_timeout_s)
+        self._deadline.put_off(self._loop.time() + self._limits.idle_timeout_s)
         if self._is_reading_paused:
             self._is_reading_paused = False
             self._transport.resume_reading()
         if self._buffer:
+            self._loop.call_soon(self._advance_buffered)  # not within the reply: pipelined requests would nest
+
+    def _advance_buffered(self) -> None:
+        """Read a request that came while another was served."""
+        if self._buffer and self._state is _State.HEAD:
             self._advance()
 
     def _linger(self) -> None:
@@ -404,10 +429,9 @@ class ClientConnection(asyncio.Protocol):
 
     def _leave(self) -> None:
         self._state = _State.GONE
-        task, self._task = self._task, None
-        if task is not None and not task.done():
-            self._host.keep(task)
-            task.cancel()
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            serving.client_left()
 
     def _expire(self) -> None:
         if self._transport is None:

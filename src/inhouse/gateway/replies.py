@@ -1,18 +1,46 @@
-"""Bytes of replies: status lines, header lines, OpenAI-shaped errors. Writes to no socket."""
+"""Bytes of replies: status lines, the header allow list, errors in OpenAI's shape. Decides nothing."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
+from msgspec import Struct
 
 from inhouse.domain import ERROR_TYPES, ErrorCode, RequestError
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 JSON_HEADER = b"content-type: application/json\r\n"
-_UPSTREAM_HEADERS = frozenset({b"retry-after", b"x-request-id", b"openai-processing-ms"})
+_UPSTREAM_HEADERS = frozenset({b"retry-after", b"x-request-id", b"request-id", b"openai-processing-ms"})
+_UPSTREAM_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _UNSAFE = dict.fromkeys((*range(32), 127))
+_STATUS_OF_CODE = {
+    ErrorCode.UPSTREAM_TIMEOUT: 504,
+    ErrorCode.UPSTREAM_RATE_LIMITED: 429,
+    ErrorCode.SHUTTING_DOWN: 503,
+    ErrorCode.INTERNAL_ERROR: 500,
+}
 _encode = msgspec.json.encode
+
+
+class ErrorDetail(Struct, frozen=True, kw_only=True):
+    """An error as every dialect's shape needs it. `context` says what acted: trace, attempts, what was left out.
+
+    `num_events` is how many events of a stream went before it.
+    """
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    context: dict[str, Any] | None = None
+    num_events: int = 0
+
+
+def status_of(code: ErrorCode) -> int:
+    """The HTTP status of a failure at the endpoints."""
+    return _STATUS_OF_CODE.get(code, 502)
 
 
 def status_line(status: int) -> bytes:
@@ -29,22 +57,29 @@ def pass_headers(headers: dict[bytes, bytes]) -> bytes:
     """Header lines of an endpoint's reply that may reach the client: the allow list of docs/design/gateway.md."""
     lines = b"content-type: %b\r\n" % headers.get(b"content-type", b"application/json")
     for name, value in headers.items():
-        if name in _UPSTREAM_HEADERS or name.startswith(b"x-ratelimit-"):
+        if name in _UPSTREAM_HEADERS or name.startswith(_UPSTREAM_PREFIXES):
             lines += b"%b: %b\r\n" % (name, value)
     return lines
 
 
-def error_body(status: int, code: str, message: str, param: str | None = None) -> bytes:
-    """An error as OpenAI's SDKs read it."""
-    kind = ERROR_TYPES.get(status, "invalid_request_error")
-    return _encode({"error": {"message": message, "type": kind, "param": param, "code": code}})
+def describe_refusal(error: RequestError, context: dict[str, Any] | None = None) -> ErrorDetail:
+    """A refusal as a detail."""
+    return ErrorDetail(
+        status=error.status, code=error.code.value, message=str(error), param=error.param, context=context
+    )
 
 
-def refusal_body(error: RequestError) -> bytes:
-    """The body of a refusal."""
-    return error_body(error.status, error.code.value, str(error), error.param)
+def error_body(detail: ErrorDetail) -> bytes:
+    """An error as OpenAI's SDKs read it; `inhouse` beside it says what acted."""
+    kind = ERROR_TYPES.get(detail.status, "invalid_request_error")
+    body: dict[str, Any] = {
+        "error": {"message": detail.message, "type": kind, "param": detail.param, "code": detail.code}
+    }
+    if detail.context:
+        body["inhouse"] = detail.context
+    return _encode(body)
 
 
-def error_event(status: int, code: ErrorCode, message: str) -> bytes:
+def error_event(detail: ErrorDetail) -> bytes:
     """The last event of a stream that could not be finished."""
-    return b"data: %b\n\n" % error_body(status, code.value, message)
+    return b"data: %b\n\n" % error_body(detail)

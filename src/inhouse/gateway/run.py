@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import gc
 import logging
 import os
+import resource
 import signal
 import socket
+import ssl
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from inhouse.backends import CredentialBook, Dialer, KeySource, ServerTlsWatcher, TlsFileError, make_server_context
 from inhouse.domain import StateError
 from inhouse.gateway.server import GatewayParts, GatewayServer
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.snapshots import SnapshotWatcher
+from inhouse.gateway.stored import ResponseKeeper
 from inhouse.telemetry import SpoolWriter
 
 try:
@@ -27,6 +32,7 @@ except ImportError:  # no build for this platform: asyncio's own loop serves, wi
     uvloop = None
 
 _BACKLOG = 2048
+_MAX_FILES = 65_536
 _STATE_EXIT_CODE = 3
 _log = logging.getLogger("inhouse.gateway")
 
@@ -39,15 +45,21 @@ class GatewayRun:
         settings: the data port.
         state_dir: the state folder.
         worker_index: 0-based, part of the spool writer's name.
-        credentials: credential name (`Endpoint.credential`) → API key.
+        credentials: credential name (`Endpoint.credential`) → where its keys come from.
         pepper: secret of the key hashes.
+        admin_url: where control is asked for older traces; None: only what the worker remembers is shown.
+        keeper: keeps Responses; None: none are kept.
+        local_port: where TLS is on, a loopback port that speaks plain HTTP, for the platform's own calls; 0: none.
     """
 
     settings: GatewaySettings
     state_dir: Path
     worker_index: int
-    credentials: Mapping[str, str] = field(repr=False)
+    credentials: Mapping[str, Sequence[KeySource]] = field(repr=False)
     pepper: bytes = field(repr=False)
+    admin_url: str | None = None
+    keeper: ResponseKeeper | None = None
+    local_port: int = 0
 
 
 def run_gateway(run: GatewayRun) -> int:
@@ -59,6 +71,7 @@ def run_gateway(run: GatewayRun) -> int:
         Exit code: 0 after a drain, 3 where the state is not as needed (port in use, spool not writable).
     """
     _log_to_stderr()
+    _raise_file_limit()
     try:
         listener = _bind(run.settings)
         with (
@@ -78,22 +91,32 @@ async def _serve(run: GatewayRun, listener: socket.socket, sink: SpoolWriter) ->
     stop = asyncio.Event()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    snapshots = SnapshotWatcher(run.state_dir / "run" / "snapshot.json", run.pepper, run.credentials)
+    tls = _make_tls(run.settings)
+    book = CredentialBook(run.credentials)
+    await book.load()
+    snapshots = SnapshotWatcher(run.state_dir / "run" / "snapshot.json", run.pepper, book.ring)
     snapshots.poll()
     writer = sink.path.name.rpartition("-")[0]
-    server = GatewayServer(GatewayParts(run.settings, snapshots, sink, writer))
-    accepting = await loop.create_server(server.build_protocol, sock=listener, backlog=_BACKLOG)
-    _announce(listener)
+    dialer = Dialer(logins=book.keys)
+    server = GatewayServer(GatewayParts(run.settings, snapshots, sink, writer, dialer, run.admin_url, run.keeper))
+    accepting = await loop.create_server(server.build_protocol, sock=listener, backlog=_BACKLOG, ssl=tls)
+    local = await loop.create_server(server.build_protocol, "127.0.0.1", run.local_port) if run.local_port else None
+    _announce(listener, run.settings)
     gc.collect()
     gc.freeze()  # what start-up made lives for ever: no collection need look at it again
     async with asyncio.TaskGroup() as group:
-        watching = group.create_task(snapshots.watch())
+        watching = [group.create_task(snapshots.watch()), group.create_task(book.watch())]
+        if tls is not None and run.settings.tls is not None:
+            watching.append(group.create_task(ServerTlsWatcher(run.settings.tls, tls).watch()))
         await stop.wait()
         _log.info("draining")
         await asyncio.sleep(0)  # connections that the kernel has accepted already are taken in
         accepting.close()
+        if local is not None:
+            local.close()
         await server.drain(run.settings.drain_s)
-        watching.cancel()
+        for task in watching:
+            task.cancel()
 
 
 def _bind(settings: GatewaySettings) -> socket.socket:
@@ -128,9 +151,24 @@ def _bind(settings: GatewaySettings) -> socket.socket:
     return listener
 
 
-def _announce(listener: socket.socket) -> None:
+def _make_tls(settings: GatewaySettings) -> ssl.SSLContext | None:
+    """The data port's TLS; None where it speaks plain HTTP.
+
+    Raises:
+        StateError: a file cannot be used.
+    """
+    if settings.tls is None:
+        return None
+    try:
+        return make_server_context(settings.tls)
+    except TlsFileError as error:
+        raise StateError(f"gateway.tls.{error.setting}: {error.problem}.", fix=error.fix) from None
+
+
+def _announce(listener: socket.socket, settings: GatewaySettings) -> None:
     host, port = listener.getsockname()[:2]
-    sys.stdout.write(f"LISTENING http://{f'[{host}]' if ':' in host else host}:{port}\n")
+    scheme = "http" if settings.tls is None else "https"
+    sys.stdout.write(f"LISTENING {scheme}://{f'[{host}]' if ':' in host else host}:{port}\n")
     sys.stdout.flush()
 
 
@@ -138,10 +176,20 @@ def _name_writer(worker_index: int) -> str:
     return f"gw{worker_index}-{int(time.time() * 1000)}-{os.getpid()}"
 
 
+def _raise_file_limit() -> None:
+    """Each request under way holds two connections: use all the open files that the system grants."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and (hard == resource.RLIM_INFINITY or soft < hard):
+        limit = _MAX_FILES if hard == resource.RLIM_INFINITY else hard
+        with contextlib.suppress(ValueError, OSError):  # some systems name a hard limit that they do not grant
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+
+
 def _log_to_stderr() -> None:
-    if not _log.handlers:
+    package = logging.getLogger("inhouse")
+    if not package.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("%(asctime)s gateway %(levelname)s %(message)s"))
-        _log.addHandler(handler)
-        _log.setLevel(logging.INFO)
-        _log.propagate = False
+        package.addHandler(handler)
+        package.setLevel(logging.INFO)
+        package.propagate = False

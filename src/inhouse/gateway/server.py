@@ -10,21 +10,29 @@ from urllib.parse import unquote
 
 import msgspec
 
-from inhouse.backends import HttpClient
-from inhouse.domain import ApiKey, ErrorCode, RequestError, Snapshot
-from inhouse.gateway.chat import ChatHandler
-from inhouse.gateway.connection import ClientConnection, Request
+from inhouse.backends import Dialer, HttpClient
+from inhouse.domain import ApiKey, ErrorCode, Operation, RequestError, Snapshot
+from inhouse.gateway.connection import ClientConnection, Request, Serving
+from inhouse.gateway.dialects import CLIENT_DIALECTS
+from inhouse.gateway.fetch import RESPONSES_PREFIX, answer_fetch, read_path
+from inhouse.gateway.health import ReplicaHealth
+from inhouse.gateway.lookup import TRACES_PATH, TraceLookup, find_trace, refuse_unknown
+from inhouse.gateway.machine import MachineParts
+from inhouse.gateway.observe import Observer
 from inhouse.gateway.record import TraceSink
-from inhouse.gateway.replies import JSON_HEADER
-from inhouse.gateway.send import Sender
+from inhouse.gateway.replies import JSON_HEADER, describe_refusal, error_body
+from inhouse.gateway.responses import ResponsesStarter
+from inhouse.gateway.retries import RetryBudget
+from inhouse.gateway.serve import RequestStarter
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.snapshots import SnapshotWatcher
+from inhouse.gateway.stored import ResponseKeeper, ResponseShelf
 from inhouse.gateway.view import ServingView
+from inhouse.gateway.waiting import WaitingRequest
 
 IDLE_GRACE_S = 1.0
 """While draining, kept-alive connections may send one more request for this long: it may be on its way already."""
 _FLUSH_S = 2.0
-_CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
 _HEALTH = ("/healthz", "/readyz")
 _MAX_LOGGED_PATH_CHARS = 80
@@ -39,6 +47,11 @@ class GatewayParts:
     snapshots: SnapshotWatcher
     sink: TraceSink
     writer: str
+    dialer: Dialer | None = None
+    admin_url: str | None = None
+    """Where control is asked for traces that this worker does not remember."""
+    keeper: ResponseKeeper | None = None
+    """Keeps Responses; None where none are kept."""
 
 
 class GatewayServer:
@@ -50,12 +63,23 @@ class GatewayServer:
         self.num_refused: Counter[str] = Counter()
         self._settings = parts.settings
         self._snapshots = parts.snapshots
-        self._client = HttpClient()
-        self.sender = Sender(self._client, parts.settings.timeouts)
-        self._chat = ChatHandler(self.sender, parts.sink, parts.writer)
-        self._connections: set[ClientConnection] = set()
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._admin_url = parts.admin_url
+        self._client = HttpClient(parts.dialer)
         self._loop = asyncio.get_running_loop()
+        self.machines = MachineParts(
+            loop=self._loop,
+            client=self._client,
+            settings=parts.settings,
+            health=ReplicaHealth(parts.settings.ejection),
+            budget=RetryBudget(float(parts.settings.retries.budget)),
+            in_flight=Counter(),
+        )
+        self._starter = RequestStarter(self.machines, parts.sink, parts.writer)
+        self._observer = Observer(self.machines, parts.sink, self._starter.recent, parts.writer)
+        keeper, max_chars = parts.keeper, parts.settings.limits.max_body_bytes
+        self.shelf = None if keeper is None else ResponseShelf(keeper, max_chars)
+        self._responses = ResponsesStarter(self._starter, self.machines, self.shelf, self._refuse)
+        self._connections: set[ClientConnection] = set()
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -77,8 +101,8 @@ class GatewayServer:
         for connection in tuple(self._connections):
             connection.abort()
         await self._wait_quiet(_FLUSH_S)
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        if self.shelf is not None:
+            await self.shelf.aclose(_FLUSH_S)
         await self._client.aclose()
 
     # Host.
@@ -95,29 +119,31 @@ class GatewayServer:
         if not self._connections:
             self._quiet.set()
 
-    def keep(self, task: asyncio.Task[None]) -> None:
-        """Hold a cancelled handler, whose connection is gone, until it has ended."""
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-
-    async def serve(self, connection: ClientConnection) -> None:
-        """Serve the connection's requests, one after another, until cancelled."""
-        while True:
-            await self._serve_one(await connection.next_request(), connection)
-
-    async def _serve_one(self, request: Request, connection: ClientConnection) -> None:
-        """Serve one request, or refuse it."""
+    def serve(self, request: Request, connection: ClientConnection) -> Serving | None:
+        """Serve one request, or refuse it. None where the reply is written already."""
+        dialect = CLIENT_DIALECTS.get(request.path)
         try:
-            if request.path == _CHAT and request.method == "POST":
-                await self._chat.serve(request, connection, self._current_view())
-            else:
-                status, body = self._answer(request)
-                connection.reply(status, JSON_HEADER, body)
+            view = self._snapshots.view
+            if view is not None and view.snapshot.observed is not None and not _is_own(request.path):
+                return self._observer.start(request, connection, view, view.snapshot.observed)
+            if dialect is not None and request.method == "POST":
+                starter = self._responses if dialect.operation is Operation.RESPONSES else self._starter
+                return starter.start(dialect, request, connection, self._current_view())
+            if request.path.startswith(TRACES_PATH) and request.method == "GET":
+                return self._serve_trace(request, connection)
+            if request.path.startswith(RESPONSES_PREFIX):
+                return self._fetch_response(request, connection)
+            status, body = self._answer(request)
+            connection.reply(status, JSON_HEADER, body)
         except RequestError as error:
-            self.note_refusal(error, request.path)
-            connection.refuse(error, _refusal_headers(error, request.path))
-        finally:
-            connection.end_serving(request)
+            self._refuse(error, request, connection)
+        except Exception:
+            _log.exception("a request to %r failed", request.path[:_MAX_LOGGED_PATH_CHARS])
+            failed = RequestError(
+                500, ErrorCode.INTERNAL_ERROR, "The gateway failed on this request. Its log says why."
+            )
+            connection.refuse(describe_refusal(failed), closes=True)
+        return None
 
     def note_refusal(self, error: RequestError, path: str) -> None:
         """Count and log a refusal: status, code and path, no content and no key."""
@@ -125,6 +151,12 @@ class GatewayServer:
         _log.info("refused %d %s %r", error.status, error.code.value, path[:_MAX_LOGGED_PATH_CHARS])
 
     # Own steps.
+
+    def _refuse(self, error: RequestError, request: Request, connection: ClientConnection) -> None:
+        dialect = CLIENT_DIALECTS.get(request.path)
+        self.note_refusal(error, request.path)
+        encode = error_body if dialect is None else dialect.error_body
+        connection.refuse(describe_refusal(error), _refusal_headers(error, request.path), encode)
 
     async def _wait_quiet(self, timeout_s: float) -> None:
         try:
@@ -140,14 +172,43 @@ class GatewayServer:
             raise RequestError(503, ErrorCode.OVERLOADED, message)
         return view
 
+    def _serve_trace(self, request: Request, connection: ClientConnection) -> Serving | None:
+        view = self._current_view()
+        shown = request.headers.get(b"authorization")
+        if view.snapshot.observed is None:
+            key = view.auth.identify(shown)
+        else:
+            key = ApiKey(key_id=view.auth.name_caller(shown or request.headers.get(b"x-api-key")), key_hash="")
+        trace_id = request.path[len(TRACES_PATH) :]
+        found = find_trace(self._starter.recent, trace_id, key)
+        if found is not None:
+            connection.reply(200, JSON_HEADER, found)
+            return None
+        if self._admin_url is None:
+            raise refuse_unknown()
+        lookup = TraceLookup(self._client, connection)
+        lookup.start(self._admin_url, trace_id, key)
+        return lookup
+
+    def _fetch_response(self, request: Request, connection: ClientConnection) -> Serving:
+        asked = read_path(request.method, request.path)
+        if asked is None:
+            message = "Here are only GET and DELETE /v1/responses/ID, and GET /v1/responses/ID/input_items."
+            raise RequestError(404, ErrorCode.UNKNOWN_PATH, message)
+        key = self._current_view().auth.identify(request.headers.get(b"authorization"))
+        waiting = WaitingRequest(request, connection, self._refuse)
+        waiting.start(answer_fetch(self.shelf, asked, request, key, connection))
+        return waiting
+
     def _answer(self, request: Request) -> tuple[int, bytes]:
         """Everything but chat: health and the model list."""
         path = request.path
         is_model = path.startswith(_MODELS + "/")
-        if path not in (_CHAT, _MODELS, *_HEALTH) and not is_model:
+        is_known = path in (*CLIENT_DIALECTS, _MODELS, *_HEALTH) or path.startswith(TRACES_PATH)
+        if not is_known and not is_model:
             message = "This path is not served here. See POST /v1/chat/completions and GET /v1/models."
             raise RequestError(404, ErrorCode.UNKNOWN_PATH, message)
-        if request.method != "GET" or path == _CHAT:
+        if request.method != "GET" or path in CLIENT_DIALECTS:
             allowed = _allowed_method(path)
             raise RequestError(405, ErrorCode.METHOD_NOT_ALLOWED, f"This path takes {allowed} only.")
         if path == "/healthz":
@@ -165,13 +226,21 @@ class GatewayServer:
         reason = "the gateway has no snapshot" if view is None else view.find_unready()
         if self.is_draining:
             reason = "the gateway is draining"
-        if reason is None:
-            return 200, b'{"status":"ready"}'
-        return 503, msgspec.json.encode({"status": "not ready", "reason": reason})
+        answer = {"status": "ready"} if reason is None else {"status": "not ready", "reason": reason}
+        if view is not None:
+            answer["snapshot"] = str(view.snapshot.version)
+        if self._snapshots.refusal is not None:
+            answer["refused_snapshot"] = self._snapshots.refusal
+        return 200 if reason is None else 503, msgspec.json.encode(answer)
+
+
+def _is_own(path: str) -> bool:
+    """Paths that are the gateway's own in observe mode too."""
+    return path in _HEALTH or path.startswith(TRACES_PATH)
 
 
 def _allowed_method(path: str) -> str:
-    return "POST" if path == _CHAT else "GET"
+    return "POST" if path in CLIENT_DIALECTS else "GET"
 
 
 def _refusal_headers(error: RequestError, path: str) -> bytes:

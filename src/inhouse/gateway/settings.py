@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from pydantic import Field
 
-from inhouse.domain.settings import Settings
+from inhouse.domain.settings import Period, Settings, Share
 
 
 class TimeoutSettings(Settings):
@@ -25,6 +27,8 @@ class LimitSettings(Settings):
 
     max_header_bytes: int = Field(default=32_768, ge=1024)
     """Request line and headers together; more is answered 431."""
+    max_headers: int = Field(default=100, ge=1)
+    """Header lines of one request; more are answered 431."""
     max_body_bytes: int = Field(default=20_971_520, ge=1024)
     """Request body; more is answered 413. Twenty MiB admit a few images in base64."""
     header_timeout_s: float = Field(default=10.0, gt=0)
@@ -35,6 +39,54 @@ class LimitSettings(Settings):
     """A kept-alive connection without a request is closed after this time."""
     max_connections: int = Field(default=10_000, ge=1)
     """Open client connections per worker; more are answered 503."""
+
+
+class RetrySettings(Settings):
+    """What happens before the first byte when an attempt fails."""
+
+    max_attempts: int = Field(default=4, ge=1, le=20)
+    """Attempts of one request over all candidates and replicas, the first one counted."""
+    backoff_ms: float = Field(default=50.0, ge=0)
+    """Upper end of the random wait before the first retry at the same endpoint; it doubles with each further one."""
+    max_backoff_ms: float = Field(default=2000.0, ge=0)
+    """Upper end that the doubling stops at."""
+    max_retry_after_s: float = Field(default=5.0, ge=0)
+    """A `retry-after` up to this is waited for where nothing else is left to try; a longer one goes to the client."""
+    budget: Share = Field(default=Decimal("0.2"), ge=0, le=1)
+    """Retries may be this share of the requests of the last ten seconds (ten are always allowed), so that a failing
+    endpoint is not buried under retries."""
+
+
+class EjectionSettings(Settings):
+    """When a replica or a provider's address is left out because requests to it fail."""
+
+    consecutive_failures: int = Field(default=5, ge=1)
+    """Failures in a row (no answer, 5xx, cut replies, refused keys) that eject it."""
+    base_s: float = Field(default=5.0, gt=0)
+    """First ejection; it doubles with each that follows at once. Afterwards one single trial request decides."""
+    max_s: float = Field(default=300.0, gt=0)
+    """Longest ejection."""
+    panic_share: Share = Field(default=Decimal("0.5"), ge=0, le=1)
+    """Where more than this share of an endpoint's replicas is ejected, ejections are ignored: too many at once are
+    more likely the network's or our own fault, and the rest would be overrun."""
+
+
+class DataPortTlsSettings(Settings):
+    """TLS on the data port; PEM files, read again when they change."""
+
+    cert_file: str
+    """Certificate chain."""
+    key_file: str
+    """Private key."""
+    client_ca_file: str | None = None
+    """With it, clients must show a certificate of this authority."""
+
+
+class ResponseStoreSettings(Settings):
+    """Responses that clients may come back to."""
+
+    keep: Period
+    """How long a response is kept, such as `12h` or `30d`; then it is gone. It is content, so this has no default."""
 
 
 class GatewaySettings(Settings):
@@ -52,3 +104,15 @@ class GatewaySettings(Settings):
     """Deadlines."""
     limits: LimitSettings = LimitSettings()
     """What a client is refused for."""
+    retries: RetrySettings = RetrySettings()
+    """Retries before the first byte."""
+    ejection: EjectionSettings = EjectionSettings()
+    """Passive ejection of failing replicas."""
+    tls: DataPortTlsSettings | None = None
+    """TLS on the data port; plain HTTP where not given."""
+    signals: bool = True
+    """Measure the free quality signals of every answer; they stand in its trace."""
+    responses: ResponseStoreSettings | None = None
+    """Keep Responses that were not asked with `store: false` in the store, for `previous_response_id` and
+    `GET /v1/responses/ID`; nothing is kept where not given, nor on a route whose data class may not be on own
+    machines."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
 from pathlib import Path
 
-from inhouse.gateway.view import BadSnapshotError, ServingView, read_view
+from inhouse.gateway.view import BadSnapshotError, Keys, ServingView, read_view
 
 POLL_S = 0.2
 _log = logging.getLogger("inhouse.gateway")
@@ -19,11 +18,13 @@ class SnapshotWatcher:
     Args:
         path: `run/snapshot.json`; need not exist yet.
         pepper: secret of the key hashes.
-        credentials: credential name → API key.
+        credentials: credential name → its keys.
     """
 
-    def __init__(self, path: Path, pepper: bytes, credentials: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, pepper: bytes, credentials: Keys) -> None:
         self.view: ServingView | None = None
+        self.refusal: str | None = None
+        """Why the snapshot that came last was refused; None where it was taken."""
         self._path = path
         self._pepper = pepper
         self._credentials = credentials
@@ -56,8 +57,10 @@ class SnapshotWatcher:
             view = read_view(payload, self._pepper, self._credentials)
         except BadSnapshotError as error:
             kept = "none before it" if self.view is None else f"version {self.view.snapshot.version} stays"
+            self.refusal = f"{error} ({kept})"
             _log.warning("snapshot refused (%s): %s", kept, error)
             return False
         self.view = view
+        self.refusal = None
         _log.info("snapshot version %d taken: %d routes", view.snapshot.version, len(view.snapshot.routes))
         return True

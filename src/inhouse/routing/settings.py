@@ -8,7 +8,7 @@ from typing import Self, cast
 from pydantic import Field, model_validator
 
 from inhouse.domain.settings import Settings, Share
-from inhouse.domain.snapshot import CaptureMode, Modality
+from inhouse.domain.snapshot import CaptureMode, FallbackCause, Modality
 
 
 class VariantSettings(Settings):
@@ -90,5 +90,9 @@ class RouteSettings(Settings):
     """Suite file that judges this route; `builtin:tickets` is the demonstration suite."""
     allowed_loss: AllowedLossSettings | None = None
     """How much worse a candidate may be, for `inhouse eval run ROUTE`."""
+    fallback_on: frozenset[FallbackCause] = frozenset()
+    """Answers that fall back too: `content_filter`, `refusal`. Without it they are final, as the provider gave them."""
+    buffered: bool = False
+    """Hold each answer until it is complete: fallback works up to the last byte, and streams come in one go."""
     capture: CaptureSettings = CaptureSettings()
     """What content of this route is kept in its traces."""

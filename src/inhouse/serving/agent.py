@@ -7,13 +7,16 @@ import logging
 import signal
 import sys
 from collections import defaultdict
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from inhouse.backends import HttpClient
-from inhouse.domain import ConfigError, StateError
+from inhouse.backends import CredentialBook, Dialer, HttpClient, KeySource
+from inhouse.backends.credentials import name_deployment_credential
+from inhouse.backends.networks import build_network
+from inhouse.domain import ConfigError, Network, StateError
 from inhouse.serving.engines import ExternalAdapter, LlamacppAdapter
+from inhouse.serving.expiry import purge_responses
 from inhouse.serving.metrics_server import serve_metrics
 from inhouse.serving.models import prepare_weights
 from inhouse.serving.ports import PortBook
@@ -42,6 +45,7 @@ class AgentRun:
         host_id: this machine's name; part of each replica's id.
         metrics_port: loopback port of `/metrics`; 0 picks a free one.
         start_timeout_s: time that a replica has from its launch to its first token.
+        credentials: where the keys of engines come from that somebody else runs, and the logins of their proxies.
     """
 
     deployments: Mapping[str, DeploymentSettings]
@@ -50,6 +54,7 @@ class AgentRun:
     host_id: str
     metrics_port: int
     start_timeout_s: float = 600.0
+    credentials: Mapping[str, Sequence[KeySource]] = field(default_factory=dict[str, Sequence[KeySource]], repr=False)
 
 
 def run_agent(run: AgentRun) -> int:
@@ -73,6 +78,8 @@ class _Agent:
         self._metrics = TraceMetrics()
         self._rows = RowWriter(self._metrics)
         self._models = _ModelShelf(run.state_dir / "models")
+        self._book = CredentialBook(run.credentials)
+        self._clients: list[HttpClient] = []
         self._stop = asyncio.Event()
         self._exit_code = 0
 
@@ -81,31 +88,47 @@ class _Agent:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        client = HttpClient(max_idle_per_origin=0)  # each probe proves that a new connection works
-        keepers = self._build_keepers(client)
+        keepers = self._build_keepers()
         with serve_metrics(self._metrics, self._run.metrics_port):
             try:
                 async with asyncio.TaskGroup() as group:
                     engines_ended = asyncio.Event()
                     group.create_task(self._serve_store(engines_ended))
+                    keys = group.create_task(self._keep_keys())
                     tasks = [group.create_task(keeper.run()) for keeper in keepers]
                     await self._stop.wait()
                     for keeper in keepers:
                         keeper.stop()
                     await asyncio.gather(*tasks)
                     engines_ended.set()
+                    keys.cancel()
             finally:
-                await client.aclose()
+                for client in self._clients:
+                    await client.aclose()
         return self._exit_code
 
-    def _build_keepers(self, client: HttpClient) -> list[ReplicaKeeper]:
+    async def _keep_keys(self) -> None:
+        await self._book.load()
+        await self._book.watch()
+
+    def _open_client(self, network: Network) -> HttpClient:
+        client = HttpClient(Dialer(logins=self._book.keys), network=network, max_idle_per_origin=0)
+        self._clients.append(client)  # none is kept idle: each probe proves that a new connection works
+        return client
+
+    def _open_external(self, name: str, settings: DeploymentSettings) -> ExternalAdapter:
+        credential = name_deployment_credential(name)
+        client = self._open_client(build_network(settings.network, is_private=True))
+        return ExternalAdapter(client, keys=lambda: self._book.keys(credential))
+
+    def _build_keepers(self) -> list[ReplicaKeeper]:
         ports = PortBook(self._run.state_dir / "run" / "ports.json")
-        own, external = LlamacppAdapter(client), ExternalAdapter(client)
+        own = LlamacppAdapter(self._open_client(Network(is_declared_private=True)))
         keepers: list[ReplicaKeeper] = []
         for name, settings in self._run.deployments.items():
             parts = KeeperParts(
                 host_id=self._run.host_id,
-                adapter=own if settings.url is None else external,
+                adapter=own if settings.url is None else self._open_external(name, settings),
                 prepare=lambda name=name, settings=settings: self._models.prepare(name, settings),
                 ports=ports,
                 logs_dir=self._run.state_dir / "logs",
@@ -119,7 +142,7 @@ class _Agent:
         return keepers
 
     async def _serve_store(self, engines_ended: asyncio.Event) -> None:
-        """Open the store as soon as it can be, then write rows and ship traces until the engines have ended."""
+        """Open the store as soon as it can be, then write rows, ship traces and purge until the engines have ended."""
         store = await self._open_store(engines_ended)
         if store is None:
             return
@@ -127,8 +150,10 @@ class _Agent:
             shipper = Shipper(self._run.state_dir / "spool", store.traces, self._metrics)
             async with asyncio.TaskGroup() as group:
                 rows = group.create_task(self._rows.run(store.replicas, self._run.host_id))
+                purging = group.create_task(purge_responses(store.responses))
                 await shipper.run(engines_ended)
                 rows.cancel()
+                purging.cancel()
             await self._rows.drop_all(store.replicas)
         finally:
             store.close()

@@ -8,6 +8,8 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from inhouse.backends.settings import KeySources, NetworkSettings
+from inhouse.domain import EngineKind
 from inhouse.domain.settings import Settings
 
 
@@ -57,6 +59,12 @@ class DeploymentSettings(Settings):
     """OpenAI-compatible address of an engine that somebody else runs; its digest is `declared`."""
     served_model: str | None = None
     """With `url`: the model name that the engine expects; the deployment's own name where not given."""
+    server: EngineKind = EngineKind.GENERIC
+    """With `url`: which server answers there, so that its own ways are known."""
+    api_key: KeySources | None = None
+    """With `url`: the key that the engine wants, given as at a provider."""
+    network: NetworkSettings = NetworkSettings()
+    """With `url`: proxy, authorities, client certificate. The address may be private without saying so."""
     context_tokens: int = Field(default=1024, ge=64)
     """Context length of one slot, in tokens."""
     slots: int = Field(default=4, ge=1, le=256)

@@ -3,6 +3,7 @@
 from inhouse.store.database import StoreUnavailableError
 from inhouse.store.evals import EvalRepository
 from inhouse.store.replicas import ReplicaRepository
+from inhouse.store.responses import ResponseRepository, StoredResponse
 from inhouse.store.rows import (
     GATEWAY_LOST,
     EvalOutputRow,
@@ -31,12 +32,14 @@ __all__ = [
     "Quantiles",
     "ReplicaRepository",
     "ReplicaRow",
+    "ResponseRepository",
     "ShipResult",
     "SnapshotRepository",
     "SnapshotRow",
     "SpoolCursor",
     "Store",
     "StoreUnavailableError",
+    "StoredResponse",
     "TraceRepository",
     "TraceSummary",
     "TraceSummaryRow",

@@ -9,6 +9,7 @@ from inhouse.store.database import Database
 from inhouse.store.evals import EvalRepository
 from inhouse.store.migrate import migrate
 from inhouse.store.replicas import ReplicaRepository
+from inhouse.store.responses import ResponseRepository
 from inhouse.store.snapshots import SnapshotRepository
 from inhouse.store.traces import TraceRepository
 
@@ -22,6 +23,7 @@ class Store:
         self.replicas = ReplicaRepository(database)
         self.snapshots = SnapshotRepository(database)
         self.evals = EvalRepository(database)
+        self.responses = ResponseRepository(database)
 
     def close(self) -> None:
         """Close every connection."""

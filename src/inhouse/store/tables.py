@@ -57,7 +57,9 @@ TRACES = sa.Table(
     # True where the close was made for a dead gateway; the gateway's own close, should it still arrive, replaces it.
     sa.Column("is_lost", sa.Boolean, nullable=False),
     sa.Column("open_json", sa.Text),
+    # Without the signals, which stand beside it so that SQL can sum them; null where nothing was measured.
     sa.Column("close_json", sa.Text),
+    sa.Column("signals_json", sa.Text),
     sa.Index(None, "started_at"),
     sa.Index(None, "route", "started_at"),
     sa.Index(None, "status", "started_at"),
@@ -106,6 +108,22 @@ SNAPSHOTS = sa.Table(
     sa.Column("version", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("payload", sa.LargeBinary, nullable=False),
     sa.Column("created_at", sa.Double, nullable=False),
+)
+
+# Content that a client asked to have kept; it goes at `expires_at`. Each key has its own ids, and sees only these.
+STORED_RESPONSES = sa.Table(
+    "stored_responses",
+    METADATA,
+    sa.Column("key_id", sa.Text, primary_key=True),
+    sa.Column("response_id", sa.Text, primary_key=True),
+    sa.Column("previous_response_id", sa.Text),
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("endpoint_id", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("input_json", sa.Text, nullable=False),
+    sa.Column("response_json", sa.Text, nullable=False),
+    sa.Index(None, "expires_at"),
 )
 
 EVAL_RUNS = sa.Table(

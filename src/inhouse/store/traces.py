@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from inhouse.domain import Trace, TraceClose, TraceOpen, TraceStatus
+from inhouse.domain import Signals, Trace, TraceClose, TraceOpen, TraceStatus
 from inhouse.store.database import Database, Upsert, clean_text, execute_rows
 from inhouse.store.rows import GATEWAY_LOST, ShipResult, SpoolCursor, TraceSummary
 from inhouse.store.summary import summarize_rows
@@ -132,6 +132,7 @@ class TraceRepository:
 
 _OPEN_DECODER = msgspec.json.Decoder(TraceOpen)
 _CLOSE_DECODER = msgspec.json.Decoder(TraceClose)
+_SIGNALS_DECODER = msgspec.json.Decoder(Signals)
 _CONTENT_DECODER = msgspec.json.Decoder(dict[str, str])
 _ENCODER = msgspec.json.Encoder()
 
@@ -213,8 +214,16 @@ def _close_row(record: TraceClose, *, is_lost: bool) -> dict[str, Any]:
         "e2e_ms": None if is_lost else record.e2e_ms,
         "overhead_ms": record.overhead_ms,
         "is_lost": is_lost,
-        "close_json": _encode(record if record.content is None else msgspec.structs.replace(record, content=None)),
+        "close_json": _encode(_strip(record)),
+        "signals_json": None if record.signals is None else _encode(record.signals),
     }
+
+
+def _strip(record: TraceClose) -> TraceClose:
+    """The record without what is stored apart from it."""
+    if record.content is None and record.signals is None:
+        return record
+    return msgspec.structs.replace(record, content=None, signals=None)
 
 
 def _shared_row(record: TraceOpen | TraceClose) -> dict[str, Any]:
@@ -263,17 +272,19 @@ def _make_lost(record: TraceOpen, now: float) -> TraceClose:
     )
 
 
-def _select_traces() -> sa.Select[Any, Any, Any]:
+def _select_traces() -> sa.Select[Any, Any, Any, Any]:
     return (
-        sa.select(TRACES.c.open_json, TRACES.c.close_json, TRACE_CONTENT.c.content_json)
+        sa.select(TRACES.c.open_json, TRACES.c.close_json, TRACES.c.signals_json, TRACE_CONTENT.c.content_json)
         .select_from(TRACES.outerjoin(TRACE_CONTENT))
         .where(TRACES.c.open_json.is_not(None))
     )
 
 
 def _read_trace(row: Any) -> Trace:
-    open_json, close_json, content_json = row
+    open_json, close_json, signals_json, content_json = row
     close = None if close_json is None else _CLOSE_DECODER.decode(close_json)
+    if close is not None and signals_json is not None:
+        close = msgspec.structs.replace(close, signals=_SIGNALS_DECODER.decode(signals_json))
     if close is not None and content_json is not None:
         close = msgspec.structs.replace(close, content=_CONTENT_DECODER.decode(content_json))
     return Trace(open=_OPEN_DECODER.decode(open_json), close=close)

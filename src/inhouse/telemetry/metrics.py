@@ -9,11 +9,17 @@ from msgspec import Struct
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from inhouse.domain import USAGE_BUCKETS, TraceClose, TraceOpen, TraceStatus
+from inhouse.telemetry.signals import SignalFlag, read_flags
 
 EVAL_ROUTE = "(eval)"
 """`route` label of evaluation traffic, which is never counted as live."""
 UNKNOWN_ROUTE = "(unknown)"
 """`route` label of a close whose open cannot be found."""
+
+OTHER = "(other)"
+"""Route, variant and replica label of signals beyond the first `MAX_SIGNAL_ORIGINS` places that answers came from."""
+MAX_SIGNAL_ORIGINS = 500
+"""Triples of route, variant and replica whose signals have labels of their own."""
 
 FindOpens = Callable[[Sequence[str]], Mapping[str, TraceOpen]]
 """Trace ids → their opens, where known."""
@@ -107,6 +113,20 @@ _METRICS = (
         buckets=_OVERHEAD_BUCKETS_S,
     ),
     MetricInfo(
+        name="inhouse_signals_total",
+        kind=MetricKind.COUNTER,
+        unit="answers",
+        help="Answers in which a free quality signal was raised; divide by inhouse_signals_measured_total.",
+        labels=("route", "variant", "replica", "signal"),
+    ),
+    MetricInfo(
+        name="inhouse_signals_measured_total",
+        kind=MetricKind.COUNTER,
+        unit="answers",
+        help="Answers in which a free quality signal could be judged, raised or not.",
+        labels=("route", "variant", "replica", "signal"),
+    ),
+    MetricInfo(
         name="inhouse_spool_lag_seconds",
         kind=MetricKind.GAUGE,
         unit="seconds",
@@ -148,6 +168,9 @@ class TraceMetrics:
         self._tpot_s = self._histogram("inhouse_tpot_seconds")
         self._e2e_s = self._histogram("inhouse_e2e_seconds")
         self._overhead_s = self._histogram("inhouse_gateway_overhead_seconds")
+        self._signals = self._counter("inhouse_signals_total")
+        self._signals_measured = self._counter("inhouse_signals_measured_total")
+        self._signal_counters: dict[tuple[str, str, str], dict[SignalFlag, tuple[Counter, Counter]]] = {}
         self._spool_lag_s = self._gauge("inhouse_spool_lag_seconds")
         self._replica_ready = self._gauge("inhouse_replica_ready")
         self._restarts = self._counter("inhouse_replica_restarts_total")
@@ -212,6 +235,28 @@ class TraceMetrics:
             self._unpriced.labels(close.endpoint_id).inc()
         if close.status is TraceStatus.COMPLETE and route != EVAL_ROUTE:
             self._observe_times(close, route)
+        if close.signals is not None:
+            counters = self._find_signal_counters(route, close.variant, close.replica_id)
+            for flag, is_raised in read_flags(close.signals).items():
+                measured, raised = counters[flag]
+                measured.inc()
+                if is_raised:
+                    raised.inc()
+
+    def _find_signal_counters(
+        self, route: str, variant: str, replica: str
+    ) -> dict[SignalFlag, tuple[Counter, Counter]]:
+        """The counters (measured, raised) of each flag for one origin; beyond the bound, those of all others."""
+        origin = (route, variant, replica)
+        if origin not in self._signal_counters and len(self._signal_counters) >= MAX_SIGNAL_ORIGINS:
+            origin = (OTHER, OTHER, OTHER)
+        counters = self._signal_counters.get(origin)
+        if counters is None:
+            counters = self._signal_counters[origin] = {
+                flag: (self._signals_measured.labels(*origin, flag.value), self._signals.labels(*origin, flag.value))
+                for flag in SignalFlag
+            }
+        return counters
 
     def _observe_times(self, close: TraceClose, route: str) -> None:
         labels = (route, close.endpoint_id)

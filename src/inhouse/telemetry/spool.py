@@ -84,6 +84,14 @@ class SpoolWriter:
         """
         buffer = self._buffer
         self._encode_into(record, buffer)
+        self.write_line(buffer)
+
+    def write_line(self, buffer: bytearray) -> None:
+        """Put one record that is encoded already on disk; `buffer` gets its newline.
+
+        Raises:
+            SpoolError: as `write`.
+        """
         buffer.append(_NEWLINE)
         if self._is_torn:
             buffer.insert(0, _NEWLINE)

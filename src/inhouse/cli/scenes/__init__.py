@@ -5,5 +5,6 @@ from inhouse.cli.scenes.hybrid import show_hybrid
 from inhouse.cli.scenes.quantization import show_quantization
 from inhouse.cli.scenes.sdk import show_sdk
 from inhouse.cli.scenes.stage import SceneFailedError, Stage
+from inhouse.cli.scenes.storm import show_storm
 
-__all__ = ["SceneFailedError", "Stage", "show_faults", "show_hybrid", "show_quantization", "show_sdk"]
+__all__ = ["SceneFailedError", "Stage", "show_faults", "show_hybrid", "show_quantization", "show_sdk", "show_storm"]

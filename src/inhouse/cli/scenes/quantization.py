@@ -34,7 +34,7 @@ async def show_quantization(stage: Stage) -> None:
     started_at = time.monotonic()
     platform = stage.platform
     async with aclosing(HttpClient()) as http:
-        chat = GatewayChat(platform.addresses.gateway_url, platform.state.read_eval_key(), http)
+        chat = GatewayChat(platform.addresses.local_url, platform.state.read_eval_key(), http)
         with Progress(
             TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), console=stage.console, transient=True
         ) as progress:

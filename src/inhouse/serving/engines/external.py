@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 import msgspec
 
 from inhouse.backends import HttpClient, Timeouts
@@ -18,6 +20,7 @@ from inhouse.serving.engines.token_probe import generate_token
 from inhouse.serving.weights import WeightsFacts
 
 _OK = 200
+_REFUSED = frozenset({401, 403})
 _QUICK = Timeouts(connect_s=5.0, first_byte_s=5.0, idle_s=5.0, total_s=5.0)
 
 
@@ -35,9 +38,13 @@ class ExternalAdapter:
     Args:
         client: makes the probes' calls.
         token_deadline_s: the most that generating one token may take.
+        keys: what the engine wants to be shown, as of now; none where it asks for none.
     """
 
-    def __init__(self, client: HttpClient, *, token_deadline_s: float = 30.0) -> None:
+    def __init__(
+        self, client: HttpClient, *, token_deadline_s: float = 30.0, keys: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        self._keys = keys
         self._client = client
         self._token_deadline_s = token_deadline_s
 
@@ -49,10 +56,13 @@ class ExternalAdapter:
     async def probe(self, deployment: Deployment, base_url: str, *, is_deep: bool) -> ReadinessProbe:
         """`/models` must be 200 and name the model where it lists any; with `is_deep` one token must come as well."""
         try:
-            answer = await self._client.request("GET", f"{base_url}/models", timeouts=_QUICK)
+            answer = await self._client.request("GET", f"{base_url}/models", headers=self._authorize(), timeouts=_QUICK)
         except EndpointError as error:
             is_refused = error.code is ErrorCode.UPSTREAM_UNREACHABLE
             return ReadinessProbe(ProbeState.REFUSED if is_refused else ProbeState.LOADING, f"/models: {error}")
+        if answer.status in _REFUSED:
+            words = f"/models answers {answer.status}: the engine wants another `api_key`"
+            return ReadinessProbe(ProbeState.LOADING, words)
         if answer.status != _OK:
             return ReadinessProbe(ProbeState.LOADING, f"/models answers {answer.status}")
         names = _read_names(answer.body)
@@ -64,7 +74,8 @@ class ExternalAdapter:
             )
         if not is_deep:
             return ReadinessProbe(ProbeState.READY)
-        return await generate_token(self._client, deployment.served_model, base_url, self._token_deadline_s)
+        deadline_s, authorization = self._token_deadline_s, self._authorize()
+        return await generate_token(self._client, deployment.served_model, base_url, deadline_s, authorization)
 
     async def effective_config(self, base_url: str) -> EffectiveConfig:
         """Nothing can be read back in a way that holds for every engine."""
@@ -89,6 +100,10 @@ class ExternalAdapter:
             "url": settings.url or "",
         }
         return tuple(DigestField(name, value, DigestBasis.DECLARED) for name, value in declared.items())
+
+    def _authorize(self) -> Mapping[str, str]:
+        keys = self._keys()
+        return {"authorization": f"Bearer {keys[0]}"} if keys else {}
 
 
 def _read_names(body: bytes) -> set[str]:

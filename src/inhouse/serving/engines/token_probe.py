@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from inhouse.backends import HttpClient, Timeouts
@@ -20,14 +22,16 @@ class _Answer(msgspec.Struct):
     usage: _Usage | None = None
 
 
-async def generate_token(client: HttpClient, model: str, base_url: str, deadline_s: float) -> ReadinessProbe:
+async def generate_token(
+    client: HttpClient, model: str, base_url: str, deadline_s: float, authorization: Mapping[str, str] | None = None
+) -> ReadinessProbe:
     """Ask for one token by chat completion. An answer that counts none, or holds no choice, is not ready."""
     body = {"model": model, "messages": [{"role": "user", "content": "ping"}], "max_tokens": 1, "temperature": 0}
     try:
         answer = await client.request(
             "POST",
             f"{base_url}/chat/completions",
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json", **(authorization or {})},
             body=msgspec.json.encode(body),
             timeouts=Timeouts(deadline_s, deadline_s, deadline_s, deadline_s),
         )

@@ -1,0 +1,131 @@
+"""The shapes of Anthropic's replies and stream events as far as they are metered or translated, and their usage."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw, Struct
+
+from inhouse.domain import Usage, UsageBasis
+
+NULL = Raw(b"null")
+
+
+class OutputDetails(Struct):
+    """Parts of `output_tokens`."""
+
+    thinking_tokens: int | None = None
+
+
+class MessagesUsage(Struct):
+    """The `usage` object: tokens. `input_tokens` excludes what was read from or written to the cache."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    output_tokens_details: OutputDetails | None = None
+
+    @property
+    def thinking_tokens(self) -> int | None:
+        """The part of `output_tokens` that was reasoning; None where it is not reported."""
+        return None if self.output_tokens_details is None else self.output_tokens_details.thinking_tokens
+
+    @property
+    def prompt_tokens(self) -> int:
+        """All tokens of the prompt, cached ones included."""
+        return (self.input_tokens or 0) + (self.cache_read_input_tokens or 0) + (self.cache_creation_input_tokens or 0)
+
+    def update(self, later: MessagesUsage) -> None:
+        """Take over what a later report says: its counts are totals, and what it leaves out still stands."""
+        for name in self.__struct_fields__:
+            value = getattr(later, name)
+            if value is not None:
+                setattr(self, name, value)
+
+
+class StopDetails(Struct):
+    """Why a refusal came."""
+
+    explanation: str | None = None
+
+
+class ContentBlock(Struct):
+    """A content block of a reply, or as a stream announces it."""
+
+    type: str = ""
+    text: Raw = NULL
+    thinking: Raw = NULL
+    signature: Raw = NULL
+    data: Raw = NULL
+    id: Raw = NULL
+    name: Raw = NULL
+    input: Raw = NULL
+
+
+class Message(Struct):
+    """A whole reply, or the empty one that begins a stream."""
+
+    type: str = ""
+    id: str | None = None
+    model: str | None = None
+    content: list[ContentBlock] | None = None
+    stop_reason: str | None = None
+    stop_sequence: Raw = NULL
+    stop_details: StopDetails | None = None
+    usage: MessagesUsage | None = None
+    error: Raw = NULL
+
+    @property
+    def is_error(self) -> bool:
+        """Whether it carries an error instead of an answer."""
+        return self.type == "error" or self.error != NULL
+
+
+class Delta(Struct):
+    """What a stream event adds to a content block, or to the message."""
+
+    type: str = ""
+    text: Raw = NULL
+    thinking: Raw = NULL
+    partial_json: Raw = NULL
+    signature: Raw = NULL
+    stop_reason: str | None = None
+    stop_sequence: Raw = NULL
+    stop_details: StopDetails | None = None
+
+
+class Event(Struct):
+    """The data of one stream event."""
+
+    type: str = ""
+    index: int = 0
+    message: Message | None = None
+    content_block: ContentBlock | None = None
+    delta: Delta | None = None
+    usage: MessagesUsage | None = None
+
+
+decode_message = msgspec.json.Decoder(Message).decode
+decode_event = msgspec.json.Decoder(Event).decode
+
+
+def settle_usage(usage: MessagesUsage | None) -> tuple[Usage | None, UsageBasis]:
+    """Put reported tokens into disjoint buckets.
+
+    A missing total, or counts that contradict each other, give no usage: `unknown`, never a guess.
+    """
+    if usage is None or usage.input_tokens is None or usage.output_tokens is None:
+        return None, UsageBasis.UNKNOWN
+    reasoning = usage.thinking_tokens or 0
+    cache_read, cache_write = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    output_visible = usage.output_tokens - reasoning
+    if min(usage.input_tokens, cache_read, cache_write, reasoning, output_visible) < 0:
+        return None, UsageBasis.UNKNOWN
+    buckets = Usage(
+        input_uncached=usage.input_tokens,
+        cache_read=cache_read,
+        cache_write=cache_write,
+        output_visible=output_visible,
+        output_reasoning=reasoning,
+    )
+    return buckets, UsageBasis.MEASURED

@@ -1,0 +1,191 @@
+"""Meters a stream of chat chunks while it passes: first content, count, finish, usage, errors. Writes nowhere."""
+
+from __future__ import annotations
+
+from inhouse.backends.azure import is_prompt_chunk
+from inhouse.backends.openai import WireReply, WireUsage, is_json, parse_usage, read_reply
+from inhouse.backends.sse import read_data, split_events
+from inhouse.backends.wire import ReplyFacts
+from inhouse.domain import Usage, UsageBasis
+
+_DONE = b"[DONE]"
+_CONTENT = b'"content":"'
+_NOTHING = b"\0"
+"""Begins and ends no event: a template not yet learned."""
+
+
+class ChatMeter:
+    """Looks at whole events and gives back what the client may see of them.
+
+    That is everything, byte for byte, except the usage chunk that the gateway asked for and the client did not.
+
+    A plain content chunk is recognised by its bytes and not decoded; in JSON text, quoted names cannot stand inside a
+    string, where their quotes would be escaped.
+
+    Args:
+        withholds_usage: take the chunk out that brings usage and no choice.
+    """
+
+    __slots__ = (
+        "_has_refusal",
+        "_has_text",
+        "_withholds_usage",
+        "alike_end",
+        "alike_start",
+        "error_event",
+        "fingerprint",
+        "finish_reason",
+        "first_content_at",
+        "has_data",
+        "is_done",
+        "is_malformed",
+        "last_content_at",
+        "model",
+        "num_chunks",
+        "usage",
+    )
+
+    def __init__(self, *, withholds_usage: bool) -> None:
+        self._withholds_usage = withholds_usage
+        self._has_refusal = self._has_text = False
+        self.alike_start = self.alike_end = _NOTHING
+        self.has_data = False
+        self.is_done = False
+        self.is_malformed = False
+        self.num_chunks = 0
+        self.first_content_at: float | None = None
+        self.last_content_at: float | None = None
+        self.finish_reason: str | None = None
+        self.model: str | None = None
+        self.fingerprint: str | None = None
+        self.usage: WireUsage | None = None
+        self.error_event: bytes | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the stream said that it is finished."""
+        return self.is_done or self.finish_reason is not None
+
+    def settle(self) -> tuple[Usage | None, UsageBasis]:
+        """The usage reported so far, in disjoint buckets."""
+        return parse_usage(self.usage)
+
+    def facts(self) -> ReplyFacts:
+        """The same as of a whole reply."""
+        usage, basis = self.settle()
+        return ReplyFacts(
+            model=self.model,
+            fingerprint=self.fingerprint,
+            finish_reason=self.finish_reason,
+            usage=usage,
+            usage_basis=basis,
+            is_error=self.error_event is not None,
+            is_filtered=self.finish_reason == "content_filter",
+            is_refusal=self._has_refusal and not self._has_text,
+        )
+
+    def take_plain(self, block: bytes, now: float) -> bool:
+        """Meter a block that is one plain content chunk, which passes as it is; False where it must be `feed`."""
+        if block.find(b"\n\n") != len(block) - 2 or not self._is_known(block):
+            return False
+        self.num_chunks += 1
+        self.last_content_at = now
+        self._learn(block)
+        return True
+
+    def take_alike(self, framed: bytes, start: int, now: float) -> bool:
+        """Meter an event that differs from an earlier plain chunk in its content text alone.
+
+        `framed` is one HTTP chunk, the event from `start` up to the last CRLF. A text with a quote in it (escaped, as
+        JSON wants) is left to `feed`, so whatever else the event says is what the earlier one said.
+        """
+        begin, end = self.alike_start, self.alike_end
+        if not framed.startswith(begin, start) or not framed.endswith(end):
+            return False
+        if framed.find(b'"', start + len(begin), len(framed) - len(end)) >= 0:
+            return False
+        self.num_chunks += 1
+        self.last_content_at = now
+        return True
+
+    def feed(self, block: bytes, now: float) -> tuple[bytes, bool]:
+        """Meter whole events that came at `now` (seconds, any clock).
+
+        Returns:
+            What passes on, and whether there was more than comments and Azure's verdicts on the prompt.
+        """
+        if block.find(b"\n\n") == len(block) - 2:
+            return self._take(block, now)
+        passed: list[bytes] = []
+        has_progress = False
+        for event in split_events(block):
+            if self.is_malformed:
+                break  # what comes after is not looked at, however the stream is cut
+            part, is_progress = self._take(event, now)
+            passed.append(part)
+            has_progress = has_progress or is_progress
+        return b"".join(passed), has_progress
+
+    def _take(self, event: bytes, now: float) -> tuple[bytes, bool]:
+        if self._is_known(event):
+            self.num_chunks += 1
+            self.last_content_at = now
+            return event, True
+        data = read_data(event)
+        if data is None:
+            return event, False
+        self.has_data = True
+        if data == _DONE:
+            self.is_done = True
+            return event, True
+        chunk = read_reply(data)
+        if chunk is None:
+            self.is_malformed = self.is_malformed or not is_json(data)
+            return event, True
+        self._note(chunk, data, now)
+        is_withheld = self._withholds_usage and chunk.is_usage_only and not chunk.is_error
+        return (b"" if is_withheld else event), not is_prompt_chunk(data)
+
+    def _is_known(self, event: bytes) -> bool:
+        """Whether it is one more chunk of an answer that has begun. A refusal is looked at to its end."""
+        return self.first_content_at is not None and not self._has_refusal and _is_plain(event)
+
+    def _learn(self, event: bytes) -> None:
+        """Keep what stands around the content of a plain chunk; the next ones are usually the same around theirs."""
+        begin = event.find(_CONTENT) + len(_CONTENT)
+        end = event.find(b'"', begin)
+        if begin < len(_CONTENT) or end < 0 or event[end - 1 : end] == b"\\" or event.find(_CONTENT, end) >= 0:
+            return
+        self.alike_start, self.alike_end = event[:begin], event[end:] + b"\r\n"
+
+    def _note(self, chunk: WireReply, data: bytes, now: float) -> None:
+        if chunk.is_error:
+            self.error_event = data
+        if not self.model:  # Azure's first chunk names none
+            self.model = chunk.model or None
+            self.fingerprint = chunk.system_fingerprint
+        if chunk.usage is not None:
+            self.usage = chunk.usage
+        for choice in chunk.choices or ():
+            if choice.finish_reason is not None:
+                self.finish_reason = choice.finish_reason
+        if chunk.has_content:
+            self._has_text = self._has_text or chunk.has_text
+            self._has_refusal = self._has_refusal or chunk.has_refusal
+            self.num_chunks += 1
+            self.last_content_at = now
+            if self.first_content_at is None:
+                self.first_content_at = now
+
+
+def _is_plain(event: bytes) -> bool:
+    """One chunk that neither finishes, nor reports usage or an error."""
+    return (
+        (b'"finish_reason":null' in event or b'"finish_reason": null' in event)
+        and b'"error"' not in event
+        and b'"finish_reason":"' not in event
+        and b'"finish_reason": "' not in event
+        and (b'"usage"' not in event or b'"usage":null' in event)
+        and event.startswith(b"data: {")
+        and event.endswith(b"}\n\n")
+    )

@@ -1,0 +1,5 @@
+"""Serves clients of the Responses dialect from an endpoint that only offers chat completions."""
+
+from inhouse.backends.translate_responses.translator import ResponsesToChat
+
+__all__ = ["ResponsesToChat"]

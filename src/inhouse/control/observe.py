@@ -1,0 +1,47 @@
+"""Observe mode's upstream as the snapshot holds it: address, network, and list prices by model name. Pure."""
+
+from __future__ import annotations
+
+from datetime import date
+from urllib.parse import urlsplit
+
+from inhouse.backends.denylist import is_plainly_private
+from inhouse.backends.networks import build_network
+from inhouse.backends.settings import ObserveSettings
+from inhouse.catalog import PriceBook
+from inhouse.domain import Dialect, Observed, PriceVector
+from inhouse.planning import compile_price_vector, read_token_price
+
+_COMPANIES = {"api.openai.com": "openai", "api.anthropic.com": "anthropic", "api.mistral.ai": "mistral"}
+_ANTHROPIC = "anthropic"
+
+
+def compile_observed(settings: ObserveSettings, book: PriceBook, at: date) -> Observed:
+    """The upstream of observe mode.
+
+    Args:
+        settings: the file's.
+        book: list prices.
+        at: the day whose prices apply.
+    """
+    root_url = settings.base_url.rstrip("/").removesuffix("/v1")
+    host = urlsplit(root_url).hostname or ""
+    provider = settings.provider or _COMPANIES.get(host)
+    return Observed(
+        endpoint_id=provider or host,
+        root_url=root_url,
+        dialect=Dialect.ANTHROPIC if provider == _ANTHROPIC else Dialect.OPENAI,
+        network=build_network(settings.network, is_private=is_plainly_private(host)),
+        prices={} if provider is None else _price_models(provider, book, at),
+    )
+
+
+def _price_models(provider: str, book: PriceBook, at: date) -> dict[str, PriceVector]:
+    """Every model of the provider in the book, under each of its names."""
+    names = {name for row in book.token_prices if row.provider == provider for name in (row.model, *row.also)}
+    found: dict[str, PriceVector] = {}
+    for name in sorted(names):
+        row = book.token_price(provider, name, at)
+        if row is not None:
+            found[name] = compile_price_vector(read_token_price(row))
+    return found
