@@ -29,7 +29,8 @@ def compile_requirements(source: str, name: str, arguments: list[str]) -> None:
     target = f"requirements/{name}.txt"
     command = [
         sys.executable, "-m", "uv", "pip", "compile", source, *arguments, "--universal", "--python-version=3.11",
-        "--no-strip-extras", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header", "--quiet",
+        "--no-strip-extras", "--generate-hashes", "--no-emit-index-url", "--no-emit-find-links", "--no-header",
+        "--quiet",
         f"--output-file={target}",
     ]  # fmt: skip
     subprocess.run(command, cwd=ROOT, check=True)  # noqa: S603 -- our own arguments

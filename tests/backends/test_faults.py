@@ -159,7 +159,7 @@ SHARES = st.lists(st.floats(0, 1), min_size=6, max_size=6).map(lambda parts: [pa
 def test_a_draw_is_a_function_of_its_arguments_and_within_its_mix(
     shares: list[float], seed: int, key: bytes, arrival: int
 ) -> None:
-    mix = msgspec.convert(dict(zip(FaultKind, shares, strict=True)), FaultMix)
+    mix = msgspec.convert({kind.value: share for kind, share in zip(FaultKind, shares, strict=True)}, FaultMix)
     drawn = draw_fault(mix, seed, key, arrival)
     assert drawn == draw_fault(mix, seed, key, arrival)
     if drawn is not None:

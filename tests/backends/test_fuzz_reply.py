@@ -75,7 +75,7 @@ REPLY_TOKENS = [
     ),
     *(b" ", b"\t", b":", b"ffffffff", b"-1", b"\x00", b"204", b"304", b"999", b"000", b"x" * 300, b";a=b"),
 ]
-AMOUNTS = [300, pytest.param(40_000, marks=pytest.mark.soak)]
+AMOUNTS = [300, pytest.param(10_000, marks=pytest.mark.soak)]
 GENERATING = [Operation.CHAT, Operation.COMPLETIONS, Operation.RESPONSES, Operation.MESSAGES]
 READERS: list[Callable[[bytes], Any]] = [
     read_chat_request,
@@ -121,7 +121,7 @@ def test_any_body_is_an_object_that_can_be_edited_or_a_json_error(amount: int) -
 
 
 @pytest.mark.parametrize("read", READERS)
-@pytest.mark.parametrize("amount", [100, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("amount", [100, pytest.param(4_000, marks=pytest.mark.soak)])
 def test_any_body_is_a_request_or_a_refusal(amount: int, read: Callable[[bytes], Any]) -> None:
     """A request that is read can also be edited, and stays JSON."""
 
@@ -147,6 +147,15 @@ def test_the_facts_of_any_reply_are_read_or_there_are_none(amount: int) -> None:
     fuzz(amount, check, mutants([*events, *BODIES.values()], JSON_TOKENS), st.sampled_from(list(Operation)))
 
 
+@pytest.mark.parametrize("operation", GENERATING)
+def test_a_reply_that_is_no_utf_8_has_no_facts(operation: Operation) -> None:
+    """Invalid bytes stand in every text that is read; they are the endpoint's fault, and no fault of the gateway."""
+    texts = b'"id":"\x80","model":"\x80","object":"\x80","type":"\x80","status":"\x80","stop_reason":"\x80"'
+    choices = b'"choices":[{"index":0,"message":{"content":"\x80"},"text":"\x80","finish_reason":"\x80"}]'
+    lists = b'"content":[{"type":"\x80"}],"output":[{"type":"\x80"}],"data":[],"usage":{"input_tokens":1}'
+    assert read_operation_facts(operation, b"{%b,%b,%b}" % (texts, choices, lists)) is None
+
+
 # Streams.
 
 
@@ -164,7 +173,7 @@ def check_events(stream: bytes, shares: list[float]) -> None:
         assert b"".join(split_events(block)) == block
     whole, rest = cut_events([stream])
     found = [read_data(event) for block in blocks for event in split_events(block)]
-    expected = [read_data(event) for event in split_events(b"".join(whole) + rest[: len(rest) - len(tail)])]
+    expected = [read_data(event) for event in split_events(b"".join(whole) + rest[: max(0, len(rest) - len(tail))])]
     assert [data for data in found if data is not None] == [data for data in expected if data is not None]
 
 
@@ -182,7 +191,7 @@ def test_events_are_the_same_however_their_stream_is_cut(amount: int) -> None:
 
 
 @pytest.mark.parametrize("operation", GENERATING)
-@pytest.mark.parametrize("amount", [100, pytest.param(20_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("amount", [100, pytest.param(4_000, marks=pytest.mark.soak)])
 def test_any_stream_is_metered_without_an_error_and_passes_as_it_came(amount: int, operation: Operation) -> None:
     def check(stream: bytes, shares: list[float]) -> None:
         meter, cutter = meter_operation(operation), EventCutter()

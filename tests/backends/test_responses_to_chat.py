@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from inhouse.backends.quirks import ENGINE_QUIRKS
 from inhouse.backends.responses import read_responses_reply, read_responses_request
-from inhouse.backends.translate_responses import ResponsesToChat
+from inhouse.backends.translate_responses import ResponsesToChat, name_member
 from inhouse.backends.wire import Translator, UntranslatableError
 from inhouse.domain import EngineKind, ErrorCode, RequestError, Usage
 
@@ -531,3 +531,25 @@ def test_what_the_client_reads_meters_as_what_the_endpoint_said() -> None:
 def test_what_is_no_chat_reply_is_an_error_of_the_endpoint(body: bytes) -> None:
     with pytest.raises(ValueError):
         translate(body)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "name"),
+    [
+        ("messages[2].content[0].image_url.detail", b"{}", "input"),
+        ("max_tokens", b"{}", "max_output_tokens"),
+        ("max_completion_tokens", b"{}", "max_output_tokens"),
+        ("response_format.json_schema.description", b"{}", "text.format.description"),
+        ("response_format.type", b"{}", "text.format.type"),
+        ("verbosity", b"{}", "text.verbosity"),
+        ("reasoning_effort", b"{}", "reasoning.effort"),
+        ("tools[3].function.strict", b"{}", "tools[3].strict"),
+        ("tool_choice.function.name", b"{}", "tool_choice.name"),
+        ("logprobs", b'{"include":["message.output_text.logprobs"]}', "include"),
+        ("logprobs", b'{"top_logprobs":2}', "top_logprobs"),
+        ("temperature", b"{}", "temperature"),
+        ("messages_of_mine", b"{}", "messages_of_mine"),
+    ],
+)
+def test_a_chat_field_is_named_as_the_client_wrote_it(path: str, body: bytes, name: str) -> None:
+    assert name_member(path, body) == name

@@ -1,12 +1,21 @@
 """Fixtures of the whole paths."""
 
-from collections.abc import Iterator
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import uvloop
 
 from flows.installation import FILE, KEY, Running, answers, run_up, wait_until
 from flows.scripted import ScriptedProvider
 from inhouse.domain import ReplicaState
+
+
+def pytest_asyncio_loop_factories(config: Any, item: Any) -> dict[str, Callable[[], Any]]:
+    """The data plane's tests run on the loop that it runs on."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="package")
@@ -30,4 +39,20 @@ def installation(started: Running) -> Running:
     wait_until(lambda: answers(f"{started.base_url.removesuffix('/v1')}/readyz"), what="the data port")
     wait_until(lambda: answers(f"{started.admin_url}/api/healthz"), what="the admin port")
     wait_until(lambda: [row.state for row in started.replicas()] == [ReplicaState.READY], what="the engine")
+    wait_until(lambda: _answers_from_clerk(started), what="the gateway's snapshot with the engine")
     return started
+
+
+def _answers_from_clerk(running: Running) -> bool:
+    """The store knows of a replica a moment before the gateway does."""
+    body = b'{"model":"only-clerk","messages":[{"role":"user","content":"hi"}],"max_tokens":1}'
+    headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
+    request = urllib.request.Request(  # noqa: S310  # our own loopback address
+        f"{running.base_url}/chat/completions", body, headers
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=10) as reply:  # noqa: S310  # same
+            return reply.status == 200
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False

@@ -13,11 +13,11 @@ SCHEMA = {
     "required": ["city"],
     "additionalProperties": False,
 }
-ZONE = {"type": "object", "properties": {"zone": {"type": "string"}}}
 
 # Chat.
 
-_CHAT_FUNCTION = {"type": "function", "function": {"name": "weather", "description": "Now.", "parameters": SCHEMA}}
+_FUNCTION = {"name": "weather", "description": "Now.", "parameters": SCHEMA}
+_CHAT_FUNCTION = {"type": "function", "function": _FUNCTION}
 _CHAT_CALLS = [
     {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Rome"}'}},
     {"id": "call_2", "type": "function", "function": {"name": "clock", "arguments": "{}"}},
@@ -135,7 +135,7 @@ ASKED: dict[Wire, dict[str, dict[str, Any]]] = {
 }
 """Client's dialect → what is asked → the fields of the request, but for the model."""
 
-_STRICT_CHAT_FUNCTION = {"type": "function", "function": {**_CHAT_FUNCTION["function"], "strict": True}}
+_STRICT_CHAT_FUNCTION = {"type": "function", "function": {**_FUNCTION, "strict": True}}
 _IMAGE_AS_ASKED = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "auto"}}
 _CAP = {"max_tokens": 100}
 """What the tests' messages requests ask for where they ask for nothing else."""

@@ -74,6 +74,8 @@ def script_answer(wire: Wire, answer: str) -> Script:
 _OPENAI = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EMBEDDINGS})
 _SPOKEN: dict[str, tuple[Wire, dict[str, Any]]] = {
     "openai": (Wire.CHAT, {}),
+    "blind": (Wire.CHAT, {"modalities": frozenset({Modality.TEXT})}),
+    "engine": (Wire.CHAT, {"engine": EngineKind.VLLM}),
     "azure": (
         Wire.CHAT,
         {"dialect": Dialect.AZURE_OPENAI, "auth": AuthScheme.API_KEY, "api_version": "2024-10-21"},
@@ -91,7 +93,10 @@ _SPOKEN: dict[str, tuple[Wire, dict[str, Any]]] = {
     "responses": (Wire.RESPONSES, {"operations": _OPENAI | {Operation.RESPONSES}}),
     "vllm": (Wire.MESSAGES, {"engine": EngineKind.VLLM, "operations": _OPENAI | {Operation.MESSAGES}}),
 }
-"""By name: how each of them answers, and what is said of it in a snapshot. `vllm` is an engine that offers messages."""
+"""By name: how each of them answers, and what is said of it in a snapshot.
+
+`vllm` is an engine that offers messages, `engine` one of the same kind that does not; `blind` sees no images.
+"""
 
 
 def wire_of(name: str) -> Wire:
@@ -102,9 +107,12 @@ def build_endpoint(name: str, base_url: str) -> Endpoint:
     """The endpoint, with images and a key (held as `held`)."""
     base_url = base_url.removesuffix("/v1") if name.startswith("azure") else base_url
     modalities = frozenset({Modality.TEXT, Modality.IMAGE})
-    return endpoint(name.replace(" ", "-"), base_url, credential="held", modalities=modalities, **_SPOKEN[name][1])
+    values = {"credential": "held", "modalities": modalities, **_SPOKEN[name][1]}
+    return endpoint(name.replace(" ", "-"), base_url, **values)
 
 
+_UNTYPED = ("temperature", "top_p", "top_k", "seed")
+"""Fields that Anthropic's API has, or might be sent, and its SDK has no arguments for."""
 SETTINGS = GatewaySettings(retries=RetrySettings(backoff_ms=0, max_attempts=2))
 
 
@@ -169,6 +177,7 @@ class Caller:
 
     async def messages(self, *, is_stream: bool, **fields: Any) -> Seen:
         asked: Any = {"model": "chat", "max_tokens": 100, "messages": [{"role": "user", "content": "hi"}], **fields}
+        asked["extra_body"] = {name: asked.pop(name) for name in _UNTYPED if name in asked}
         if not is_stream:
             found = await self.anthropic.messages.create(**asked)
         else:

@@ -37,6 +37,7 @@ from inhouse.gateway.auth import hash_token
 from inhouse.gateway.server import GatewayParts, GatewayServer
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.snapshots import SnapshotWatcher
+from inhouse.gateway.stored import ResponseKeeper
 
 PEPPER = bytes(range(32))
 APP_KEY, TEAM_KEY, EVAL_KEY = "sk-app", "sk-team", "sk-eval"
@@ -338,7 +339,11 @@ class RunningGateway:
 
 @asynccontextmanager
 async def run_gateway_here(
-    tmp_path: Path, snapshot: Snapshot | None, settings: GatewaySettings | None = None, **credentials: str
+    tmp_path: Path,
+    snapshot: Snapshot | None,
+    settings: GatewaySettings | None = None,
+    keeper: ResponseKeeper | None = None,
+    **credentials: str,
 ) -> AsyncGenerator[RunningGateway]:
     path = tmp_path / "snapshot.json"
     if snapshot is not None:
@@ -347,7 +352,7 @@ async def run_gateway_here(
     watcher = SnapshotWatcher(path, PEPPER, rings.get)
     watcher.poll()
     sink = OrderedSink([])
-    server = GatewayServer(GatewayParts(settings or GatewaySettings(), watcher, sink, "gw0-1-1"))
+    server = GatewayServer(GatewayParts(settings or GatewaySettings(), watcher, sink, "gw0-1-1", keeper=keeper))
     listening = socket.create_server(("127.0.0.1", 0))
     listener = await asyncio.get_running_loop().create_server(server.build_protocol, sock=listening)
     running = RunningGateway(listening.getsockname()[1], server, sink, watcher, path, listener)

@@ -12,7 +12,6 @@ from inhouse.backends import ChatMeter
 from inhouse.backends.connection import Connection, Receiver
 from inhouse.domain import EndpointError
 
-
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 

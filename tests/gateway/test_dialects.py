@@ -108,20 +108,50 @@ async def test_an_answer_is_the_same_for_the_sdk_and_exact_in_the_trace(
         }
 
 
-@pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("name", ["openai", "azure", "anthropic"])
+async def test_a_chat_stream_brings_its_usage_to_the_trace_and_not_to_a_client_that_did_not_ask(
+    tmp_path: Path, upstream: ScriptedUpstream, name: str
+) -> None:
+    upstream.script = script_answer(wire_of(name), "thought")
+    async with serve(tmp_path, (name, upstream)) as (gateway, caller):
+        stream = await caller.openai.chat.completions.create(
+            model="chat", messages=[{"role": "user", "content": "hi"}], stream=True
+        )
+        chunks = [chunk async for chunk in stream]
+        assert [chunk.usage for chunk in chunks if chunk.usage is not None or not chunk.choices] == []
+        assert chunks[-1].choices[0].finish_reason == "stop"
+        assert last_close(gateway).usage == BUCKETS
+
+
 @pytest.mark.parametrize("asked", ["sampling", "image", "tools", "schema"])
 @pytest.mark.parametrize(("client", "name"), PAIRS, ids=[f"{client}-{name}" for client, name in PAIRS])
 async def test_what_is_asked_reaches_the_endpoint_in_its_own_dialect(
-    tmp_path: Path, upstream: ScriptedUpstream, client: Wire, name: str, asked: str, is_stream: bool
+    tmp_path: Path, upstream: ScriptedUpstream, client: Wire, name: str, asked: str
 ) -> None:
     wire = wire_of(name)
     upstream.script = script_answer(wire, "json")
+    expected = {"model": "tiny", **SENT[client, wire][asked]}
+    streaming = {"stream": True, **({"stream_options": {"include_usage": True}} if wire is Wire.CHAT else {})}
     async with serve(tmp_path, (name, upstream)) as (_, caller):
-        seen = await caller.ask(client, is_stream=is_stream, **ASKED[client][asked])
-        assert seen.text == '{"city":"Rome"}'
-        expected = {"model": "tiny", **SENT[client, wire][asked]}
-        if is_stream:
-            expected["stream"] = True
-            if wire is Wire.CHAT:
-                expected["stream_options"] = {"include_usage": True}
-        assert upstream.requests[0].json == expected
+        for is_stream in (False, True):
+            seen = await caller.ask(client, is_stream=is_stream, **ASKED[client][asked])
+            assert seen.text == '{"city":"Rome"}'
+        assert [request.json for request in upstream.requests] == [expected, expected | streaming]
+
+
+async def test_earlier_reasoning_goes_where_the_engine_reads_it(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    upstream.script = script_answer(Wire.CHAT, "text")
+    thinking = {"type": "thinking", "thinking": "Let me see", "signature": ""}
+    call = {"type": "tool_use", "id": "call_1", "name": "weather", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "call_1", "content": "sunny"}
+    messages = [
+        {"role": "user", "content": "Weather?"},
+        {"role": "assistant", "content": [thinking, call]},
+        {"role": "user", "content": [result]},
+    ]
+    async with serve(tmp_path, ("engine", upstream)) as (_, caller):
+        await caller.messages(is_stream=False, messages=messages)
+    asked = upstream.requests[0].json
+    assert asked["messages"][1]["reasoning"] == "Let me see"
+    assert "reasoning_content" not in asked["messages"][1]
+    assert asked["max_completion_tokens"] == 100

@@ -31,6 +31,7 @@ from scripted_endpoint import (
     split_reply,
 )
 
+from inhouse.backends import KeySource
 from inhouse.domain import Route, TraceClose, TraceOpen, Variant
 from inhouse.gateway import GatewayRun, GatewaySettings
 from inhouse.gateway.server import GatewayServer
@@ -297,7 +298,7 @@ async def test_workers_share_a_port_and_a_taken_port_is_a_clear_error(
 
 
 def test_secrets_stay_out_of_every_repr(tmp_path: Path) -> None:
-    run = GatewayRun(GatewaySettings(), tmp_path, 0, {"acme": "sk-secret"}, os.urandom(32))
+    run = GatewayRun(GatewaySettings(), tmp_path, 0, {"acme": (KeySource(literal="sk-secret"),)}, os.urandom(32))
     assert "sk-secret" not in repr(run)
     assert "pepper" not in repr(run)
     assert "credentials" not in repr(run)

@@ -43,16 +43,12 @@ from inhouse.domain import ErrorCode, Operation
 from inhouse.gateway.dialects import CLIENT_DIALECTS
 from inhouse.gateway.openapi import OPENAPI_PATH, describe_port, openapi_document
 
-NOT_YET = {
-    ("get", "/openapi.json"),
-    ("get", "/v1/responses/{response_id}"),
-    ("delete", "/v1/responses/{response_id}"),
-}
+NOT_YET: set[tuple[str, str]] = set()
 """Documented operations that the gateway does not serve yet. The list is checked: what is served must leave it."""
 DOCUMENT = json.loads(openapi_document())
 OPERATIONS = [(method, path) for path, methods in DOCUMENT["paths"].items() for method in methods]
 PUBLISHED = Path(__file__).parents[2] / "docs" / "reference" / "openapi.json"
-NUM_EXAMPLES = [10, pytest.param(1000, marks=pytest.mark.soak)]
+NUM_EXAMPLES = [10, pytest.param(300, marks=pytest.mark.soak)]
 
 # An endpoint that speaks every operation.
 

@@ -84,3 +84,15 @@ def test_a_conversation_with_a_turn_missing_is_none(store: Store) -> None:
     assert store.responses.list_turns("resp_2", "app", now=100.0) is None
     assert store.responses.list_turns("resp_3", "app", now=250.0) is None
     assert store.responses.list_turns("resp_4", "app", now=100.0) is None
+
+
+def test_no_more_of_a_conversation_is_read_than_asked_for(store: Store) -> None:
+    """Four turns of the same length: with room for all of them they are read, with a character less none is."""
+    for number in range(4):
+        store.responses.put(make(f"resp_{number}", previous_response_id=f"resp_{number - 1}" if number else None))
+    size = len(make("resp_0").input_json) + len(make("resp_0").response_json)
+    turns = store.responses.list_turns("resp_3", "app", now=100.0, max_chars=4 * size)
+    assert turns is not None
+    assert len(turns) == 4
+    with pytest.raises(ValueError, match=f"longer than {4 * size - 1} characters"):
+        store.responses.list_turns("resp_3", "app", now=100.0, max_chars=4 * size - 1)

@@ -125,7 +125,7 @@ def read_messages_reply(body: bytes) -> ReplyFacts | None:
     """What is metered of a whole reply (of a token count: that it is one); None where it is not one of the dialect."""
     try:
         message = decode_message(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     usage, basis = settle_usage(message.usage)
     return ReplyFacts(
@@ -210,5 +210,5 @@ def _collect(content: bytes, found: set[Modality]) -> None:
 def _decode(decode: Callable[[bytes], _T], content: bytes) -> _T:
     try:
         return decode(content)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise wrong_type("messages", "messages whose content blocks have a 'type'") from None

@@ -67,7 +67,7 @@ def is_filter_rejection(body: bytes) -> bool:
     """Whether a rejection's body says that the content filter refused the prompt."""
     try:
         error = _decode_rejection(body).error
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     if error is None:
         return False
@@ -104,7 +104,7 @@ def is_filtered_reply(data: bytes) -> bool:
         return False
     try:
         found = _decode_filtered(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     if any(choice.finish_reason == "content_filter" for choice in found.choices):
         return True
@@ -118,6 +118,6 @@ def is_prompt_chunk(data: bytes) -> bool:
         return False
     try:
         found = _decode_filtered(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     return bool(found.prompt_filter_results) and not found.choices

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from inhouse.backends.wire import Translator
+from inhouse.backends.wire import Translator, UntranslatableError
 
 
 class Chained:
@@ -13,11 +13,15 @@ class Chained:
     Args:
         outer: the client's dialect → the middle one.
         make_inner: body in the middle dialect → the translator from there to the endpoint's.
+        name_field: path of a field in the middle dialect → in the client's.
     """
 
-    def __init__(self, outer: Translator, make_inner: Callable[[bytes], Translator]) -> None:
+    def __init__(
+        self, outer: Translator, make_inner: Callable[[bytes], Translator], name_field: Callable[[str], str]
+    ) -> None:
         self._outer = outer
         self._make_inner = make_inner
+        self._name_field = name_field
         self._inner: Translator | None = None
 
     @property
@@ -37,7 +41,12 @@ class Chained:
             UntranslatableError: a field cannot be carried over.
         """
         self._inner = self._make_inner(self._outer.build(model))
-        return self._inner.build(model)
+        try:
+            return self._inner.build(model)
+        except UntranslatableError as error:
+            path = error.param or ""
+            name = self._name_field(path)
+            raise UntranslatableError(name, str(error).replace(f"'{path}'", f"'{name}'")) from None
 
     def translate_reply(self, body: bytes) -> bytes:
         """A whole successful reply.

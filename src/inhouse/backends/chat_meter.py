@@ -154,6 +154,8 @@ class ChatMeter:
         """Keep what stands around the content of a plain chunk; the next ones are usually the same around theirs."""
         begin = event.find(_CONTENT) + len(_CONTENT)
         end = event.find(b'"', begin)
+        if b'"index":0' not in event and b'"index": 0' not in event:
+            return  # of several choices, the first is the answer that is measured
         if begin < len(_CONTENT) or end < 0 or event[end - 1 : end] == b"\\" or event.find(_CONTENT, end) >= 0:
             return
         self.alike_start, self.alike_end = event[:begin], event[end:] + b"\r\n"

@@ -232,7 +232,7 @@ class CompletionsMeter:
 def _read(data: bytes) -> _Reply | None:
     try:
         return _decode_reply(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 

@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
+        self._status = 0
         self._num_head_bytes = 0
         self._num_messages = 0
         self._has_bytes = False
@@ -142,7 +143,7 @@ class Connection(asyncio.Protocol):
         self._num_head_bytes = self._num_messages = 0
         transport.write(payload)
         at, total_at = self._loop.time() + receiver.first_byte_s, receiver.total_at
-        self._deadline.put_off(at if at < total_at else total_at)
+        self._deadline.put_off(at if at < total_at else total_at)  # noqa: FURB136  # on the hot path, a call less
 
     def begin_idle(self, receiver: Receiver) -> None:
         """The reply has begun: from now on the idle time counts, from each progress that the receiver notes."""
@@ -242,7 +243,9 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Note the head, unless it is an interim one (1xx)."""
-        status = self._parser.get_status_code()
+        if self._is_complete:
+            return  # of a second reply, which nobody asked for
+        status = self._status = self._parser.get_status_code()
         if status < _FIRST_FINAL_STATUS:
             self._headers = {}
             self._num_messages -= 1
@@ -265,11 +268,12 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Collect what one read brought."""
-        self._parts.append(body)
+        if not self._is_complete:
+            self._parts.append(body)
 
     def on_message_complete(self) -> None:
         """Note the end of the final message."""
-        if self._has_head:
+        if self._has_head and not self._is_complete:
             self._is_complete = True
             self._keeps_alive = self._parser.should_keep_alive() and not self._is_until_close
 
@@ -290,8 +294,10 @@ class Connection(asyncio.Protocol):
             self._fail(ErrorCode.UPSTREAM_ERROR, "the endpoint switched protocols, which nobody asked for")
             return
         except httptools.HttpParserError as error:
-            self._fail(ErrorCode.UPSTREAM_ERROR, f"the endpoint answered no valid HTTP ({error})")
-            return
+            if not self._is_complete:
+                self._fail(ErrorCode.UPSTREAM_ERROR, f"the endpoint answered no valid HTTP ({error})")
+                return
+            self._keeps_alive = False  # the reply is whole; what stands behind it is nobody's
         if not self._has_head:
             self._num_head_bytes += len(data)
             if self._num_head_bytes > MAX_HEAD_BYTES:
@@ -311,7 +317,7 @@ class Connection(asyncio.Protocol):
         self._is_between_chunks = False  # known again after a read that brought neither head nor end
         if is_new_head:
             headers, self._headers = self._headers, {}
-            head = ReplyHead(self._parser.get_status_code(), headers)
+            head = ReplyHead(self._status, headers)
             if is_complete and data is not None:
                 self._learn(head, data)
             receiver.on_head(head)
@@ -357,7 +363,7 @@ class Connection(asyncio.Protocol):
             return
         now = self._loop.time()
         if now >= receiver.total_at:
-            words = "the whole request took longer than its deadline"
+            words = "the whole request took longer than its deadline (`gateway.timeouts.total_s`)"
         elif receiver.progress_at:
             left_s = receiver.idle_s - (time.perf_counter() - receiver.progress_at)
             if left_s > 0 or self._is_paused:

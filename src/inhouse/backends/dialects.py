@@ -32,7 +32,7 @@ from inhouse.backends.translate import (
     chat_error_from_messages,
     messages_error_from_chat,
 )
-from inhouse.backends.translate_responses import ResponsesToChat
+from inhouse.backends.translate_responses import ResponsesToChat, name_member
 from inhouse.backends.wire import Meter, ReplyFacts, Translator, WireRequest
 from inhouse.domain import Dialect, Endpoint, EngineKind, Operation
 
@@ -79,14 +79,14 @@ def plan_exchange(operation: Operation, endpoint: Endpoint) -> ExchangePlan | No
     if operation is Operation.CHAT and Operation.MESSAGES in offered:
         return _plan(Operation.MESSAGES, endpoint, ChatToMessages, chat_error_from_messages)
     if operation is Operation.MESSAGES and Operation.CHAT in offered:
-        cap_field = ENGINE_QUIRKS[endpoint.engine].cap_field
-        new_translator = partial(MessagesToChat, cap_field=cap_field)
+        quirks = ENGINE_QUIRKS[endpoint.engine]
+        new_translator = partial(MessagesToChat, cap_field=quirks.cap_field, reasoning_field=quirks.reasoning_field)
         return _plan(Operation.CHAT, endpoint, new_translator, messages_error_from_chat)
     if operation is Operation.RESPONSES and Operation.CHAT in offered:
         new_translator = partial(_respond_through_chat, quirks=ENGINE_QUIRKS[endpoint.engine])
-        return _plan(Operation.CHAT, endpoint, new_translator, None)
+        return _plan(Operation.CHAT, endpoint, new_translator, _reject_response)
     if operation is Operation.RESPONSES and Operation.MESSAGES in offered:
-        return _plan(Operation.MESSAGES, endpoint, _respond_through_messages, chat_error_from_messages)
+        return _plan(Operation.MESSAGES, endpoint, _respond_through_messages, _reject_response)
     return None
 
 
@@ -135,14 +135,27 @@ def _respond_through_chat(request: WireRequest, quirks: EngineQuirks) -> Respons
 
 def _respond_through_messages(request: WireRequest) -> Translator:
     outer = _respond_through_chat(request, ENGINE_QUIRKS[EngineKind.GENERIC])
-    return Chained(outer, lambda body: ChatToMessages(read_chat_request(body)))
+    return Chained(
+        outer,
+        lambda body: ChatToMessages(read_chat_request(body)),
+        lambda path: name_member(path, request.body),
+    )
+
+
+def _reject_response(status: int, body: bytes) -> bytes:
+    """A refusal as a Responses client reads it: the shape is that of chat, the name of the field is not."""
+    written = msgspec.json.decode(chat_error_from_messages(status, body))
+    error = written["error"]
+    if error["param"] is not None:
+        error["param"] = name_member(error["param"], b"")
+    return msgspec.json.encode(written)
 
 
 def _read_count(body: bytes) -> ReplyFacts | None:
     """A count of tokens is an answer without usage: nothing was generated."""
     try:
         msgspec.json.decode(body, type=_TokenCount)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     return ReplyFacts()
 

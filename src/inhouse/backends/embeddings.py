@@ -91,7 +91,7 @@ def read_embeddings_reply(body: bytes) -> ReplyFacts | None:
     """
     try:
         reply = _decode_reply(body)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
     is_error = reply.error != _NULL
     if not is_error and bytes(memoryview(reply.data)[:1]) != b"[":  # megabytes, not copied

@@ -104,7 +104,7 @@ class MessagesMeter:
             return False
         try:
             found = decode_event(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             self.is_malformed = self.is_malformed or not is_json(data)
             return (
                 True  # of a kind that is not known here: it passes, and the end will show whether the answer was whole

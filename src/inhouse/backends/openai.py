@@ -330,7 +330,7 @@ def read_reply(data: bytes) -> WireReply | None:
     """Read a whole reply or one chunk; None where it is not JSON in the dialect's shape."""
     try:
         return _decode_reply(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 
@@ -367,7 +367,7 @@ def is_json(data: bytes) -> bool:
     """Whether `data` is well-formed JSON."""
     try:
         msgspec.json.decode(data, type=Raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     return True
 

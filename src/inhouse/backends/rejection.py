@@ -74,7 +74,7 @@ def _read_text(text: str, depth: int) -> Rejection:
     if text.startswith("{"):
         try:
             found = _read_value(_decode(text), depth - 1)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return Rejection(text)
         if found.message:
             return found

@@ -57,7 +57,7 @@ class RequestBody:
         """
         try:
             return decode(self.raw(name))
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise wrong_type(name, kind) from None
 
     def flag(self, name: str) -> bool:

@@ -232,7 +232,7 @@ def read_response(data: bytes | Raw) -> WireResponse | None:
     """Read a response object; None where it is not one in JSON."""
     try:
         return _decode_response(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
 
 

@@ -126,7 +126,7 @@ class ResponsesMeter:
         self.num_events += 1
         try:
             found = _decode_event(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             self.is_malformed = self.is_malformed or not is_json(data)
             return True
         self._note(found, data, now)

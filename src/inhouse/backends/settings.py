@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, SecretStr, Tag, model_validator
 
+from inhouse.backends.target import parse_target
 from inhouse.domain.settings import Settings, Share, parse_share
 from inhouse.domain.snapshot import AuthScheme, Dialect, EngineKind, Modality, Operation
 
@@ -121,7 +122,8 @@ class ProviderSettings(Settings):
     regions: dict[str, RegionSettings] = Field(default_factory=dict[str, RegionSettings])
     """Several addresses of the same API by name; requests spread over them, and a failing one is left out."""
     auth: AuthScheme | None = None
-    """How the key is shown; where not given, as the dialect wants (`bearer`, Azure `api_key`, Anthropic `x_api_key`)."""
+    """How the key is shown; where not given, as the dialect wants (`bearer`, Azure: `api_key`, Anthropic:
+    `x_api_key`)."""
     api_version: str | None = None
     """Azure's `api-version` (left out: the v1 API), or another `anthropic-version`."""
     engine: EngineKind = EngineKind.GENERIC
@@ -138,10 +140,15 @@ class ProviderSettings(Settings):
     """Start a simulated provider in place of a real one (for demos and tests)."""
 
 
+def _check_address(url: str) -> str:
+    parse_target(url)
+    return url
+
+
 class ObserveSettings(Settings):
     """Observe mode: everything passes untouched to one API with the caller's own key, and becomes a trace."""
 
-    base_url: str = Field(pattern=r"^https?://")
+    base_url: Annotated[str, AfterValidator(_check_address)]
     """The API's address, with or without `/v1`: what clients had as their base URL."""
     provider: str | None = None
     """Whose list prices apply; where not given, the company that the address belongs to, if it is known."""

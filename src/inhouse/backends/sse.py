@@ -47,7 +47,9 @@ def split_events(block: bytes) -> list[bytes]:
     """The single events of a block of whole events, each with its border; joined they are the block."""
     if b"\r" in block:
         return _split_at_empty_lines(block)
-    return [part + b"\n\n" for part in block.split(b"\n\n")[:-1]]
+    *parts, rest = block.split(b"\n\n")
+    events = [part + b"\n\n" for part in parts]
+    return [*events, rest] if rest else events
 
 
 def read_data(event: bytes) -> bytes | None:

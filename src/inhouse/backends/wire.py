@@ -14,8 +14,9 @@ TEXT_ONLY = frozenset({Modality.TEXT})
 
 
 class UntranslatableError(RequestError):
-    """A request field that the endpoint's dialect cannot express. Never dropped silently: another candidate may serve
-    it, else the client gets this 400.
+    """A request field that the endpoint's dialect cannot express, and that is never dropped silently.
+
+    Another candidate may serve the request, else the client gets this 400.
 
     Args:
         param: path of the field, as the client wrote it (`tools[0].type`).
@@ -96,8 +97,10 @@ class WireRequest(Protocol):
         ...
 
     def edit(self, model: str) -> bytes:
-        """The body with the edits that pass-through permits, the model name first of all; where nothing is to change,
-        the very same bytes."""
+        """The body with the edits that pass-through permits, the model name first of all.
+
+        Where nothing is to change, the very same bytes.
+        """
         ...
 
 
@@ -169,6 +172,8 @@ class Translator(Protocol):
         ...
 
     def finish(self) -> bytes:
-        """What the client still needs at the regular end of the endpoint's body (`[DONE]`, `message_stop`); empty where
-        it was sent already."""
+        """What the client still needs at the regular end of the endpoint's body (`[DONE]`, `message_stop`).
+
+        Empty where it was sent already.
+        """
         ...

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
-from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from inhouse.backends.settings import ObserveSettings, ProviderSettings
 from inhouse.cli.yamlfile import KeyPath, YamlFile, format_path, parse_yaml, read_yaml
@@ -19,6 +19,8 @@ from inhouse.domain.settings import Settings
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.routing.settings import RouteSettings
 from inhouse.serving.settings import DeploymentSettings
+
+_NO_EFFECT = "no_effect"
 
 
 class DataClassSettings(Settings):
@@ -80,14 +82,22 @@ class InhouseFile(Settings):
 
 
 class ObserveFile(InhouseFile):
-    """A file of observe mode: there are no routes, and so no data classes to declare."""
+    """A file of observe mode: there are no routes, and so nothing that only routes give a meaning."""
 
     observe: ObserveSettings | None = None
     """Where everything passes to."""
-    data_classes: dict[str, DataClassSettings] = Field(default_factory=dict[str, DataClassSettings], max_length=0)
+    data_classes: dict[str, DataClassSettings] = Field(default_factory=dict[str, DataClassSettings])
     """None in observe mode."""
-    routes: dict[str, RouteSettings] = Field(default_factory=dict[str, RouteSettings], max_length=0)
+    routes: dict[str, RouteSettings] = Field(default_factory=dict[str, RouteSettings])
     """None in observe mode."""
+
+    @field_validator("data_classes", "routes", "providers", "deployments", "keys")
+    @classmethod
+    def _check_empty(cls, given: dict[str, object], info: ValidationInfo) -> dict[str, object]:
+        if given:
+            words = f"observe mode passes everything to one API, so that `{info.field_name}` would do nothing"
+            raise PydanticCustomError(_NO_EFFECT, "{words}", {"words": words})
+        return given
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +191,8 @@ def _explain(detail: ErrorDetails, source: YamlFile) -> ConfigError:
         close = difflib.get_close_matches(given, choices, n=1)
         hint = f"Did you mean {close[0]!r}? " if close else ""
         return ConfigError(f"{given!r} is not known here.", fix=f"{hint}Choose one of {expected}.", location=location)
+    if kind == _NO_EFFECT:
+        return ConfigError(f"{detail['msg']}.", fix="Remove it, or `observe:`.", location=location)
     message = detail["msg"].removeprefix("Value error, ").rstrip(".")
     shown = _show_input(detail["input"], path)
     return ConfigError(f"{message}{shown}.", fix=f"Give {_expectation(path)}.", location=location)

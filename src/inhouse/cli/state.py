@@ -135,7 +135,8 @@ class StateFolder:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise StateError(
-                    f"another `inhouse up` runs on {self.root}.", fix="Stop it, or give another state_dir."
+                    f"another `inhouse up` runs on {self.root}.",
+                    fix="Stop it, or give another state_dir (with --observe: start in another folder).",
                 ) from None
             yield
         finally:

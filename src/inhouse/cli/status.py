@@ -37,7 +37,8 @@ def status(
         print_json({"ports": ports, "replicas": replicas, "window_s": _WINDOW_S, "traffic": summary.rows})
     else:
         out.print(_render_ports(ports))
-        out.print(_render_replicas(replicas))
+        if replicas:
+            out.print(_render_replicas(replicas))
         out.print(_render_traffic(summary) if summary.rows else "no requests in the last 15 minutes")
     if ports["data"]["problem"]:
         raise typer.Exit(ExitCode.STATE)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import signal
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -14,24 +14,21 @@ import typer
 from rich.table import Table
 
 from inhouse.cli.check import check_configuration, print_warnings
-from inhouse.cli.config import Configuration, load_config, load_config_text
+from inhouse.cli.config import Configuration, load_config
+from inhouse.cli.observing import build_observing, print_observing, print_undo
 from inhouse.cli.platform import Platform, run_platform
 from inhouse.cli.supervisor import ChildEvent, ChildState
 from inhouse.cli.terminal import out
+from inhouse.domain import ConfigError
 
 _READY_TIMEOUT_S = 120.0
-_OBSERVING = """\
-observe: {base_url: URL}
-state_dir: FOLDER
-gateway:
-  timeouts: {first_token_s: 3600, idle_s: 3600, total_s: 7200}
-  limits: {max_body_bytes: 1073741824, body_timeout_s: 3600, max_connections: 100000}
-  signals: false
-"""
+_DEFAULT_FILE = Path("inhouse.yaml")
 
 
 def up(
-    file: Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")] = Path("inhouse.yaml"),
+    file: Annotated[
+        Path | None, typer.Option("--config", "-c", help="The configuration file; inhouse.yaml where not given.")
+    ] = None,
     observe: Annotated[
         str | None,
         typer.Option(
@@ -40,21 +37,49 @@ def up(
             help="No file: pass every request untouched to this API with the caller's own key, and record traces.",
         ),
     ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="With --observe: the data port, 8080 where not given; 0 picks a free one."
+        ),
+    ] = None,
+    prices_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="With --observe: whose list prices apply, where the address does not say it (openai, …).",
+        ),
+    ] = None,
 ) -> None:
     """Start the platform in the foreground; Ctrl-C (or SIGTERM) stops it after requests under way have finished."""
-    configuration = load_config(file) if observe is None else build_observing(observe, Path.cwd())
+    _check_options(file, observe, {"--port": port, "--prices-of": prices_of})
+    if observe is None:
+        configuration = load_config(file or _DEFAULT_FILE)
+    else:
+        configuration = build_observing(observe, Path.cwd(), port=port, prices_of=prices_of)
     print_warnings(check_configuration(configuration))
-    asyncio.run(_serve(configuration))
+    try:
+        asyncio.run(_serve(configuration))
+    except ConfigError as error:  # a port is taken: there is no file to name another in
+        if observe is None:
+            raise
+        fix = "Stop that program, or give another with --port (0 picks a free one)."
+        raise ConfigError(error.problem, fix=fix) from None
 
 
-def build_observing(url: str, folder: Path) -> Configuration:
-    """The configuration of observe mode: one upstream, no limits, no content kept.
-
-    Raises:
-        ConfigFileError: `url` is no http(s) URL.
-    """
-    text = _OBSERVING.replace("URL", json.dumps(url)).replace("FOLDER", json.dumps(str(folder / ".inhouse-observe")))
-    return load_config_text(text, "--observe", folder, {})
+def _check_options(file: Path | None, observe: str | None, others: Mapping[str, object]) -> None:
+    """Raises ConfigError for options that do not go together."""
+    if observe is not None and file is not None:
+        raise ConfigError(
+            "--observe needs no file, and --config names one.",
+            fix="Leave out --config to pass everything on as it comes, or --observe to serve the file's routes.",
+        )
+    given = [name for name, value in others.items() if value is not None]
+    if observe is None and given:
+        raise ConfigError(
+            f"{given[0]} goes with --observe only.",
+            fix="Leave it out: ports and prices of a platform stand in its file (`gateway.port`, `providers`).",
+        )
 
 
 async def _serve(configuration: Configuration) -> None:
@@ -70,11 +95,15 @@ async def _serve(configuration: Configuration) -> None:
         asked.cancel()
         if ready.done():
             ready.result()
-            print_platform(platform, time.monotonic() - started_at)
+            show = print_platform if configuration.settings.observe is None else print_observing
+            show(platform, time.monotonic() - started_at)
             await stop.wait()
         ready.cancel()
         out.print("stopping: requests under way may finish")
-    out.print("stopped")
+    if configuration.settings.observe is None:
+        out.print("stopped")
+    else:
+        print_undo(configuration.settings.observe.base_url)
 
 
 def print_event(event: ChildEvent) -> None:
@@ -99,22 +128,10 @@ def print_platform(platform: Platform, start_s: float) -> None:
             role = "default" if variant == route.use.default else ""
             table.add_row(name, variant, choice.endpoint, " ".join(part for part in (role, tag) if part))
     out.print(f"[bold green]ready[/] in {start_s:.1f} s")
-    if settings.observe is None:
-        out.print(table)
+    out.print(table)
     out.print(f"data port    [bold]{addresses.gateway_url}/v1[/]")
     out.print(f"status page  [bold]{addresses.admin_url}/[/]")
     out.print(f"metrics      {addresses.metrics_url}")
     out.print(f"logs         {platform.state.logs}")
-    if settings.observe is None:
-        out.print(f"try it       export OPENAI_BASE_URL={addresses.gateway_url}/v1   (undo: unset OPENAI_BASE_URL)")
-    else:
-        _print_observing(settings.observe.base_url, addresses.gateway_url)
+    out.print(f"try it       export OPENAI_BASE_URL={addresses.gateway_url}/v1   (undo: unset OPENAI_BASE_URL)")
     out.print("Ctrl-C stops it", style="dim")
-
-
-def _print_observing(base_url: str, gateway_url: str) -> None:
-    """How to put it in front of an application, and how to take it away again."""
-    out.print(f"\nobserving    [bold]{base_url}[/]: requests pass as they are, with the caller's own key")
-    out.print(f"OpenAI SDK     export OPENAI_BASE_URL={gateway_url}/v1      undo: unset OPENAI_BASE_URL")
-    out.print(f"Anthropic SDK  export ANTHROPIC_BASE_URL={gateway_url}      undo: unset ANTHROPIC_BASE_URL")
-    out.print("what passed    inhouse traces -c .inhouse-observe/run/inhouse.yaml")

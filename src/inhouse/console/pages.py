@@ -126,7 +126,12 @@ def read_summary(run: EvalRunRow) -> RunSummary | None:
 
 
 def write_example(status: Status) -> str:
-    """A shell command that sends a first request to the first route."""
+    """A shell command that sends a first request to the first route; in observe mode, what clients are pointed with."""
+    if status.snapshot is not None and status.snapshot.observing is not None:
+        return "\n".join(
+            f"export {name}={shlex.quote(status.gateway_url + path)}   # undo: unset {name}"
+            for name, path in (("OPENAI_BASE_URL", "/v1"), ("ANTHROPIC_BASE_URL", ""))
+        )
     route = status.routes[0].name if status.routes else "ROUTE"
     body = msgspec.json.encode({"model": route, "messages": [{"role": "user", "content": "Hello"}]}).decode()
     lines = [f"curl {shlex.quote(status.gateway_url + '/v1/chat/completions')}", "-H 'content-type: application/json'"]

@@ -4,6 +4,7 @@ from inhouse.control.admin import Admin, AdminIdentity, hide_content, hide_sampl
 from inhouse.control.api import ApiError, admin_of, build_app, read_limit, read_status_filter
 from inhouse.control.compile import CompileInputs, Misfit, compile_endpoints, compile_snapshot, find_misfits
 from inhouse.control.guard import check_admin_host
+from inhouse.control.observe import KNOWN_COMPANIES
 from inhouse.control.problems import ReferenceProblem
 from inhouse.control.process import ControlRun, run_control
 from inhouse.control.reconciler import DesiredState, ObservedState, Reconciler
@@ -22,6 +23,7 @@ from inhouse.control.status import (
 from inhouse.control.storelink import StoreLink
 
 __all__ = [
+    "KNOWN_COMPANIES",
     "SNAPSHOT_PATH",
     "Admin",
     "AdminIdentity",

@@ -13,6 +13,7 @@ from inhouse.backends.credentials import name_deployment_credential, name_provid
 from inhouse.backends.quirks import native_operations
 from inhouse.backends.settings import ObserveSettings, ProviderSettings
 from inhouse.catalog import PriceBook
+from inhouse.control.observe import compile_observed
 from inhouse.control.outbound import (
     build_deployment_network,
     build_provider_network,
@@ -21,7 +22,6 @@ from inhouse.control.outbound import (
     choose_engine,
     choose_operations,
 )
-from inhouse.control.observe import compile_observed
 from inhouse.control.pricing import price_deployment, price_provider_model
 from inhouse.domain import (
     OWN_PROCESSOR,
@@ -33,6 +33,7 @@ from inhouse.domain import (
     EgressPolicy,
     Endpoint,
     EndpointKind,
+    Observed,
     Replica,
     ReplicaState,
     Route,
@@ -109,8 +110,14 @@ def compile_snapshot(inputs: CompileInputs) -> Snapshot:
         keys=tuple(sorted(inputs.keys, key=lambda key: key.key_id)),
         egress=EgressPolicy(classes),
         is_open=inputs.is_open,
-        observed=None if inputs.observe is None else compile_observed(inputs.observe, inputs.price_book, date_of(inputs.now)),
+        observed=_compile_observed(inputs),
     )
+
+
+def _compile_observed(inputs: CompileInputs) -> Observed | None:
+    if inputs.observe is None:
+        return None
+    return compile_observed(inputs.observe, inputs.price_book, date_of(inputs.now))
 
 
 def compile_endpoints(inputs: CompileInputs) -> dict[str, Endpoint]:

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from datetime import date
-from urllib.parse import urlsplit
 
-from inhouse.backends.denylist import is_plainly_private
 from inhouse.backends.networks import build_network
 from inhouse.backends.settings import ObserveSettings
+from inhouse.backends.target import parse_target
 from inhouse.catalog import PriceBook
 from inhouse.domain import Dialect, Observed, PriceVector
 from inhouse.planning import compile_price_vector, read_token_price
 
-_COMPANIES = {"api.openai.com": "openai", "api.anthropic.com": "anthropic", "api.mistral.ai": "mistral"}
+KNOWN_COMPANIES = {
+    "api.openai.com": "openai",
+    "api.anthropic.com": "anthropic",
+    "api.mistral.ai": "mistral",
+    "generativelanguage.googleapis.com": "google",
+}
+"""Host of a company's API → the name that the price book knows it by."""
 _ANTHROPIC = "anthropic"
 
 
 def compile_observed(settings: ObserveSettings, book: PriceBook, at: date) -> Observed:
     """The upstream of observe mode.
+
+    The one address that the operator names may be private, whatever its name resolves to: a proxy or engine of their
+    own. A company's API may not.
 
     Args:
         settings: the file's.
@@ -25,13 +33,14 @@ def compile_observed(settings: ObserveSettings, book: PriceBook, at: date) -> Ob
         at: the day whose prices apply.
     """
     root_url = settings.base_url.rstrip("/").removesuffix("/v1")
-    host = urlsplit(root_url).hostname or ""
-    provider = settings.provider or _COMPANIES.get(host)
+    target = parse_target(root_url)
+    company = KNOWN_COMPANIES.get(target.host)
+    provider = settings.provider or company
     return Observed(
-        endpoint_id=provider or host,
+        endpoint_id=company or target.host_header,
         root_url=root_url,
-        dialect=Dialect.ANTHROPIC if provider == _ANTHROPIC else Dialect.OPENAI,
-        network=build_network(settings.network, is_private=is_plainly_private(host)),
+        dialect=Dialect.ANTHROPIC if company == _ANTHROPIC else Dialect.OPENAI,
+        network=build_network(settings.network, is_private=company is None),
         prices={} if provider is None else _price_models(provider, book, at),
     )
 

@@ -40,13 +40,14 @@ class StoreStatus(Struct, frozen=True, kw_only=True):
 
 
 class SnapshotStatus(Struct, frozen=True, kw_only=True):
-    """The snapshot in place."""
+    """The snapshot in place. `observing` is observe mode's upstream; None outside of it."""
 
     version: int
     created_at: float
     age_s: float
     num_keys: int
     is_open: bool
+    observing: str | None = None
 
 
 class ReplicaStatus(Struct, frozen=True, kw_only=True):
@@ -162,6 +163,7 @@ def describe_snapshot(snapshot: Snapshot | None, now: float) -> SnapshotStatus |
         age_s=max(0.0, now - snapshot.created_at),
         num_keys=sum(not key.is_eval for key in snapshot.keys),
         is_open=snapshot.is_open,
+        observing=None if snapshot.observed is None else snapshot.observed.root_url,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 _MS_MASK = (1 << 48) - 1
 _VARIANT = "89ab"
 

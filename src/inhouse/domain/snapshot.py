@@ -224,9 +224,10 @@ class ApiKey(Struct, frozen=True, kw_only=True):
 
 
 class Observed(Struct, frozen=True, kw_only=True):
-    """The one upstream that observe mode passes everything to. `prices` are by model name; what is not there is unpriced.
+    """The one upstream that observe mode passes everything to.
 
-    `root_url` is the API's address without `/v1`: the client's own path and query are put behind it.
+    `prices` are by model name; what is not there is unpriced. `root_url` is the API's address without `/v1`: the path
+    and query of the client are put behind it.
     """
 
     endpoint_id: str

@@ -30,6 +30,7 @@ MAX_BUFFERED_BYTES = 67_108_864
 """What is held whole before the commit point: an unstreamed reply, or a stream on a buffered route. More is refused."""
 _EVENT_STREAM = b"text/event-stream"
 _OK = 200
+_BARE_DONE = b"data: [DONE]"
 _NOTHING = b"\0"
 """Begins and ends no event: a template not yet learned."""
 
@@ -268,9 +269,11 @@ class AttemptCall(Call):
             if self.head is not None:
                 self._judge(self.head, b"".join(self._parts))
             return
-        if self._cutter.tail:
-            self._take_events(self._cutter.tail)
-            self._cutter.tail = b""
+        tail, self._cutter.tail = self._cutter.tail, b""
+        if (
+            tail.rstrip(b"\r\n") == _BARE_DONE
+        ):  # some servers end so; any other part of an event is a cut
+            self._take_events(_BARE_DONE + b"\n\n")
             if self._is_over:
                 return
         if not self._meter.is_complete and self._meter.error_event is None:
@@ -358,42 +361,43 @@ class AttemptCall(Call):
         return True
 
     def _take_events(self, block: bytes) -> None:
+        """Meter whole events, translate them where that is asked, and pass or keep them."""
         now = time.perf_counter()
         self._count_alike()
         self._gather(block)
-        meter = self._meter
-        passed, has_progress = meter.feed(block, now)
-        if meter.is_malformed:
-            self._give_up(EndpointError(ErrorCode.UPSTREAM_ERROR, "the endpoint's stream holds data that is no JSON"))
+        passed, has_progress = self._meter.feed(block, now)
+        if self._meter.is_malformed:
+            self._give_up(_fail("the endpoint's stream holds data that is no JSON"))
             return
         if self._translator is not None:
             try:
                 passed = self._translator.translate_events(block)
             except ValueError as error:
-                self._give_up(EndpointError(ErrorCode.UPSTREAM_ERROR, f"the endpoint's stream is malformed: {error}"))
-                return
-            if meter.error_event is not None and self._client is not None:
-                self._give_up(EndpointError(ErrorCode.UPSTREAM_ERROR, "the endpoint's stream broke off with an error"))
+                self._give_up(_fail(f"the endpoint's stream is malformed: {error}"))
                 return
         if has_progress:
             if self.progress_at:
                 self.progress_at = now
             elif self.connection is not None:
                 self.connection.begin_idle(self)
-        if self._client is not None:
-            if meter.error_event is not None:  # what came after it, a `[DONE]` even, is no part of an answer
-                self.abandon()
-                self._conclude(_cut_after_error(block, meter.error_event))
-            else:
-                self._write(passed)
-            return
+        if self._client is None:
+            self._keep(passed, has_progress=has_progress)
+        elif self._meter.error_event is None:
+            self._write(passed)
+        elif self._translator is not None:
+            self._give_up(_fail("the endpoint's stream broke off with an error"))
+        else:  # what came after the error, a `[DONE]` even, is no part of an answer
+            self.abandon()
+            self._conclude(_cut_after_error(block, self._meter.error_event))
+
+    def _keep(self, passed: bytes, *, has_progress: bool) -> None:
+        """Hold events before the commit point; the first that brings something is it, unless the route is buffered."""
         self._parts.append(passed)
         self._num_bytes += len(passed)
         if self._num_bytes > MAX_BUFFERED_BYTES:
-            message = f"the endpoint's stream is longer than {MAX_BUFFERED_BYTES} bytes"
-            self._give_up(EndpointError(ErrorCode.UPSTREAM_ERROR, message))
+            self._give_up(_fail(f"the endpoint's stream is longer than {MAX_BUFFERED_BYTES} bytes"))
         elif self._meter.error_event is not None:
-            self._give_up(EndpointError(ErrorCode.UPSTREAM_ERROR, "the endpoint's stream began with an error"))
+            self._give_up(_fail("the endpoint's stream began with an error"))
         elif has_progress and not self._terms.is_held and not self._is_blank():
             self._become_ready()
 
@@ -486,6 +490,10 @@ class AttemptCall(Call):
         """The reply is not what it should be: close the connection, and fail."""
         self.abandon()
         self.on_failure(error)
+
+
+def _fail(message: str) -> EndpointError:
+    return EndpointError(ErrorCode.UPSTREAM_ERROR, message)
 
 
 def _cut_after_error(block: bytes, error_data: bytes) -> bytes:

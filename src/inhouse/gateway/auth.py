@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from inhouse.domain import ApiKey, ErrorCode, RequestError
 
@@ -49,6 +49,17 @@ class Authenticator:
         if key is None:
             raise RequestError(401, ErrorCode.INVALID_API_KEY, f"The API key is not known here. {_HOW}")
         return key
+
+    def identify_caller(self, headers: Mapping[bytes, bytes]) -> ApiKey:
+        """The key that a request shows, in `authorization`, or in `x-api-key` as Anthropic's SDKs do.
+
+        Raises:
+            RequestError: as `identify`.
+        """
+        shown = headers.get(b"authorization")
+        if shown is None and b"x-api-key" in headers:
+            shown = b"Bearer " + headers[b"x-api-key"]
+        return self.identify(shown)
 
     def name_caller(self, shown: bytes | None) -> str:
         """A name for a caller whose key is not ours: part of a keyed hash, so that equal keys have equal names."""

@@ -71,12 +71,12 @@ def read_call(dialect: ClientDialect, request: Request, view: ServingView) -> Ca
         routes = head.key.routes
         if routes is None or model in routes:
             facts = view.plain_routes[model]
-            return Call(dialect, request, wire, head.key, facts, head.forwarded, None, _NO_TAGS, True)  # noqa: FBT003
+            return Call(dialect, request, wire, head.key, facts, head.forwarded, None, _NO_TAGS, True)
     return _read_labelled(dialect, request, wire, head, view)
 
 
 def _read_headers(headers: dict[bytes, bytes], view: ServingView) -> HeadFacts:
-    key = view.auth.identify(headers.get(b"authorization") or _bearer(headers.get(b"x-api-key")))
+    key = view.auth.identify_caller(headers)
     pinned = headers.get(_PIN_HEADER)
     if pinned is not None and not key.is_eval:
         message = f"The header {_PIN_HEADER.decode()} is for evaluation keys only. Leave it out."
@@ -112,7 +112,7 @@ def _read_labelled(
     )
     _check_route(facts, head.key, view)
     read = read_tags(tags) if tags else _NO_TAGS
-    return Call(dialect, request, wire, head.key, facts, head.forwarded, user, read, False)  # noqa: FBT003
+    return Call(dialect, request, wire, head.key, facts, head.forwarded, user, read, False)
 
 
 def read_tags(text: str) -> dict[str, str]:
@@ -124,11 +124,6 @@ def read_tags(text: str) -> dict[str, str]:
         if name and separator and len(tags) < MAX_TAGS:
             tags[name] = value.strip()[:MAX_TAG_CHARS]
     return tags
-
-
-def _bearer(api_key: bytes | None) -> bytes | None:
-    """Anthropic's SDKs show the key in a header of its own."""
-    return None if api_key is None else b"Bearer " + api_key
 
 
 def _forward(headers: dict[bytes, bytes]) -> bytes:

@@ -23,6 +23,8 @@ _MAX_LINGER_BYTES = 256 * 1024 * 1024
 _MAX_PIPELINED_BYTES = 65_536
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _CLOSE = b"connection: close\r\n"
+CHUNKED = b"transfer-encoding: chunked\r\n"
+"""Framing of a streamed body whose length is not known."""
 _NUM_SIZE_LINES = 4096
 _SIZE_LINES = tuple(b"%x\r\n" % length for length in range(_NUM_SIZE_LINES))
 
@@ -156,14 +158,20 @@ class ClientConnection(asyncio.Protocol):
         )
         self._finish(closes=closes)
 
-    def begin_stream(self, headers: bytes, flow: Flow, status: int = 200) -> None:
-        """Write the head of a streamed reply; from now on `flow` stops while the client reads slowly."""
+    def begin_stream(self, headers: bytes, flow: Flow, status: int = 200, framing: bytes = CHUNKED) -> None:
+        """Write the head of a streamed reply; from now on `flow` stops while the client reads slowly.
+
+        `framing` is the header line that says where the body ends: `CHUNKED`, or its content-length, which the parts
+        must then have together; empty where there is no body.
+        """
         transport = self._transport
         if transport is None:
             return
         self._has_begun = True
-        self._is_framed = self._head is None or not self._head.is_http_10
-        framing = b"transfer-encoding: chunked\r\n" if self._is_framed else b""
+        is_chunked = framing is CHUNKED
+        self._is_framed = is_chunked and (self._head is None or not self._head.is_http_10)
+        if is_chunked and not self._is_framed:
+            framing = b""  # the end of the connection is the end of the body
         closing = _CLOSE if self._must_close() else b""
         transport.write(b"%b%b%b%b\r\n" % (status_line(status), headers, framing, closing))
         self._flow = flow
@@ -217,6 +225,19 @@ class ClientConnection(asyncio.Protocol):
         )
         self._linger()
 
+    def cut(self) -> None:
+        """End a stream short of its end, so that the client sees it; what is written already still goes out."""
+        transport = self._transport
+        if transport is None or self._state is not _State.BUSY:
+            return
+        self._serving = self._flow = None
+        if not self._is_framed and self._head is not None and self._head.is_http_10:
+            transport.abort()  # a regular close would pass for the end of the body
+            return
+        self._state = _State.LINGER
+        transport.close()
+        self._deadline.set(self._loop.time() + LINGER_S)
+
     def abort(self) -> None:
         """Close at once, dropping what is not yet written."""
         if self._transport is not None:
@@ -249,12 +270,12 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes according to what is awaited."""
         state = self._state
-        if state is _State.HEAD and not self._buffer and self._take_whole(data):
+        if state is _State.HEAD and not self._is_writing_paused and not self._buffer and self._take_whole(data):
             return
-        if state is _State.HEAD or state is _State.BODY:
+        if state is _State.BODY or (state is _State.HEAD and not self._is_writing_paused):
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
-        elif state is _State.BUSY:
+        elif state is _State.BUSY or state is _State.HEAD:
             self._buffer += data
             if len(self._buffer) > _MAX_PIPELINED_BYTES and self._transport is not None:
                 self._is_reading_paused = True
@@ -289,6 +310,12 @@ class ClientConnection(asyncio.Protocol):
         self._is_writing_paused = False
         if self._flow is not None:
             self._flow.resume_reading()
+        if self._state is _State.HEAD and self._transport is not None:
+            if self._is_reading_paused:
+                self._is_reading_paused = False
+                self._transport.resume_reading()
+            if self._buffer:
+                self._loop.call_soon(self._advance_buffered)
 
     # Reading.
 
@@ -402,6 +429,8 @@ class ClientConnection(asyncio.Protocol):
             return
         self._state = _State.HEAD
         self._deadline.put_off(self._loop.time() + self._limits.idle_timeout_s)
+        if self._is_writing_paused:
+            return  # the next request is read when the client has taken its replies
         if self._is_reading_paused:
             self._is_reading_paused = False
             self._transport.resume_reading()
@@ -410,7 +439,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _advance_buffered(self) -> None:
         """Read a request that came while another was served."""
-        if self._buffer and self._state is _State.HEAD:
+        if self._buffer and self._state is _State.HEAD and not self._is_writing_paused:
             self._advance()
 
     def _linger(self) -> None:

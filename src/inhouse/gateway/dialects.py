@@ -23,11 +23,15 @@ from inhouse.gateway.replies import ErrorDetail, error_body, error_event
 
 
 class ClientDialect(Struct, frozen=True, kw_only=True):
-    """One operation as clients call it. `error_body` and `error_event` put an error into its shape."""
+    """One operation as clients call it. `error_body` and `error_event` put an error into its shape.
+
+    `content_field` is the member of a request that holds what is said, images and files included.
+    """
 
     operation: Operation
     path: str
     read: RequestReader
+    content_field: str = "messages"
     error_body: Callable[[ErrorDetail], bytes] = error_body
     error_event: Callable[[ErrorDetail], bytes] = error_event
 
@@ -56,6 +60,7 @@ CLIENT_DIALECTS: dict[str, ClientDialect] = {
             operation=Operation.RESPONSES,
             path="/v1/responses",
             read=read_responses_request,
+            content_field="input",
             error_event=_responses_event,
         ),
         ClientDialect(

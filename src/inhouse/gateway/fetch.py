@@ -21,6 +21,7 @@ _MAX_ID_CHARS = 200
 _decode_item = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_items = msgspec.json.Decoder(list[Raw]).decode
 _decode_text = msgspec.json.Decoder(str).decode
+_NULL, _ASSISTANT, _MESSAGE = Raw(b"null"), Raw(b'"assistant"'), Raw(b'"message"')
 
 
 class ResponsePath(Struct, frozen=True):
@@ -29,11 +30,16 @@ class ResponsePath(Struct, frozen=True):
     response_id: str
     is_items: bool
 
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """What may be done with it."""
+        return ("GET",) if self.is_items else ("GET", "DELETE")
 
-def read_path(method: str, path: str) -> ResponsePath | None:
-    """What is asked for; None where no such path is served with this method."""
+
+def read_path(path: str) -> ResponsePath | None:
+    """What is asked for; None where there is no such path."""
     name, separator, rest = path.removeprefix(RESPONSES_PREFIX).partition("/")
-    if not name or method not in ("GET", "DELETE") or (separator and (rest != _ITEMS or method != "GET")):
+    if not name or (separator and rest != _ITEMS) or not path.startswith(RESPONSES_PREFIX):
         return None
     return ResponsePath(unquote(name), bool(separator))
 
@@ -72,7 +78,7 @@ async def answer_fetch(
 
 
 def list_items(response_id: str, input_items: bytes, query: Mapping[str, str]) -> bytes:
-    """A page of input items. One that the client gave no id has one made of the response's id and its place.
+    """A page of input items. One that the client gave no id gets one of the response's id and its place.
 
     Args:
         response_id: the response.
@@ -111,12 +117,20 @@ async def _delete(shelf: ResponseShelf, response_id: str, key: ApiKey, connectio
 
 
 def _name_item(item: Raw, response_id: str, index: int) -> tuple[str, Raw | dict[str, Raw]]:
+    """The item with an id, and its content as parts, as the dialect lists them; and that id."""
     members = _decode_item(item)
-    try:
+    content = bytes(members.get("content", _NULL))
+    if content.startswith(b'"'):
+        kind = b"output_text" if members.get("role") == _ASSISTANT else b"input_text"
+        members["content"] = Raw(b'[{"type":"%b","text":%b}]' % (kind, content))
+    elif _has_text(members.get("id")):
         return _decode_text(members["id"]), item
-    except (KeyError, msgspec.DecodeError):
-        item_id = f"item_{response_id}_{index}"
-        return item_id, {"type": Raw(b'"message"'), **members, "id": Raw(msgspec.json.encode(item_id))}
+    item_id = _decode_text(members["id"]) if _has_text(members.get("id")) else f"item_{response_id}_{index}"
+    return item_id, {"type": _MESSAGE, **members, "id": Raw(msgspec.json.encode(item_id))}
+
+
+def _has_text(value: Raw | None) -> bool:
+    return value is not None and bytes(value).startswith(b'"')
 
 
 def _read_order(query: Mapping[str, str]) -> str:

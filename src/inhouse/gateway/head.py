@@ -147,8 +147,6 @@ def read_head(text: bytes, max_headers: int = MAX_HEADERS) -> RequestHead:
     if is_chunked:
         _check_coding(text, has_length=length is not None, is_http_10=is_http_10)
     _check_host(headers.get(b"host"), is_http_10=is_http_10)
-    if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
-        raise refuse("compressed request bodies are not taken")
     return RequestHead(
         method=method,
         path=path,

@@ -316,6 +316,7 @@ class RequestMachine:
                 body = translator.build(lane.endpoint.model)
         except UntranslatableError as error:
             self._untranslatable = error
+            self._index += 1  # no other replica of it could either
             return False
         try:
             self._draft.begin_attempt(lane.candidate, lane.endpoint, lane.replica)
@@ -466,16 +467,20 @@ class RequestMachine:
     def _refuse(self, refusal: RequestError) -> None:
         """A refusal after an attempt was made already."""
         self.close_trace(Outcome(TraceStatus.FAILED, refusal.status, refusal.code))
-        detail = self._describe(refusal.status, refusal.code, str(refusal))
+        detail = self._describe(refusal.status, refusal.code, str(refusal), param=refusal.param)
         self._end()
         self._client.refuse(detail, self._trace_header(), self._call.dialect.error_body)
 
-    def _describe(self, status: int, code: ErrorCode, message: str, *, num_events: int = 0) -> ErrorDetail:
+    def _describe(
+        self, status: int, code: ErrorCode, message: str, *, param: str | None = None, num_events: int = 0
+    ) -> ErrorDetail:
         """An error with what acted: every attempt, and who was left out and why."""
         context: dict[str, Any] = {"trace_id": self._draft.trace_id, "attempts": self._draft.attempts}
         if self._left_out:
             context["left_out"] = dict(self._left_out)
-        return ErrorDetail(status=status, code=code.value, message=message, context=context, num_events=num_events)
+        return ErrorDetail(
+            status=status, code=code.value, message=message, param=param, context=context, num_events=num_events
+        )
 
     def _trace_header(self) -> bytes:
         return header_line("x-inhouse-trace", self._draft.trace_id) if self._draft.is_open else b""

@@ -65,6 +65,9 @@ _OPERATIONS = (
     _Operation("post", "/v1/responses", "createResponse", "Responses", _GENERATING, "Reply", "Response", True),
     _Operation("get", "/v1/responses/{response_id}", "getResponse", "A stored response", _KEYED, "Reply"),
     _Operation("delete", "/v1/responses/{response_id}", "deleteResponse", "Forget a response", _KEYED, "Deleted"),
+    _Operation(
+        "get", "/v1/responses/{response_id}/input_items", "listInputItems", "What it was asked", _KEYED, "ItemList"
+    ),
     _Operation("get", "/v1/models", "listModels", "The routes that the key may use", _LISTING, "ModelList"),
     _Operation("get", "/v1/models/{model}", "getModel", "One route", _KEYED, "Model"),
     _Operation("post", "/v1/messages", "createMessage", "Anthropic messages", _ANTHROPIC, "Reply", "Messages", True),
@@ -80,6 +83,13 @@ _PARAMETERS = {
     "response_id": "The `id` of a response that was stored.",
     "model": "A route's name, as `GET /v1/models` lists it.",
     "trace_id": "The `x-inhouse-trace` header of the reply in question.",
+}
+_QUERIES: dict[str, dict[str, Schema]] = {
+    "listInputItems": {
+        "order": {"enum": ["asc", "desc"], "default": "desc"},
+        "limit": {"type": "integer", "minimum": 1, "maximum": 100, "default": 20},
+        "after": {"type": "string", "description": "The id of the item before the first one wanted."},
+    }
 }
 _REQUEST_HEADERS = {
     "x-inhouse-task": "What the request is for; cut to 64 characters.",
@@ -167,6 +177,8 @@ def _describe_operation(operation: _Operation, refusals: dict[str, Schema]) -> d
         for name, words in _PARAMETERS.items()
         if f"{{{name}}}" in operation.path
     ]
+    queries = _QUERIES.get(operation.name, {})
+    parameters += [{"name": name, "in": "query", "schema": schema} for name, schema in queries.items()]
     if kind.is_generating:
         parameters += [_refer("parameters", name) for name in _REQUEST_HEADERS]
     content = _as_json(operation.answer)

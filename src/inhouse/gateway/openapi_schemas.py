@@ -93,6 +93,17 @@ SCHEMAS: dict[str, Schema] = {
         "required": ["id", "deleted"],
         "properties": {"id": STRING, "deleted": {"const": True}},
     },
+    "ItemList": {
+        "type": "object",
+        "required": ["object", "data", "first_id", "last_id", "has_more"],
+        "properties": {
+            "object": {"const": "list"},
+            "data": {"type": "array", "items": _OBJECT},
+            "first_id": {"type": ["string", "null"]},
+            "last_id": {"type": ["string", "null"]},
+            "has_more": {"type": "boolean"},
+        },
+    },
     "Model": {
         "type": "object",
         "required": ["id", "object", "created", "owned_by"],

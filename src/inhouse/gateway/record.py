@@ -191,7 +191,7 @@ class TraceDraft:
     _opened: TraceOpen
     _replica: Replica
 
-    def __init__(  # noqa: PLR0913  # one per request on the hot path: a struct of its own would cost more than it says
+    def __init__(  # noqa: PLR0913, PLR0917  # one per request on the hot path: a struct of its own would cost more than it says
         self,
         sink: TraceSink,
         recent: RecentTraces,

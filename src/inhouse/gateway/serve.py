@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from inhouse.backends import TEXT_ONLY
 from inhouse.domain import (
     CaptureMode,
     ErrorCode,
@@ -111,7 +112,9 @@ def decide_call(call: Call, view: ServingView) -> RouteDecision:
     decision = view.decide(call.facts, call.dialect.operation)
     if decision.candidates:
         return decision
-    status, param = (400, "messages") if decision.is_capability_refusal else (503, None)
+    status, param = 503, None
+    if decision.is_capability_refusal:
+        status, param = 400, "model" if call.wire.modalities == TEXT_ONLY else call.dialect.content_field
     message = f"No endpoint may serve this request ({'; '.join(decision.reasons)})."
     raise RequestError(status, ErrorCode.NO_CANDIDATE, message, param=param)
 

@@ -15,10 +15,12 @@ from inhouse.domain import ApiKey, ErrorCode, Operation, RequestError, Snapshot
 from inhouse.gateway.connection import ClientConnection, Request, Serving
 from inhouse.gateway.dialects import CLIENT_DIALECTS
 from inhouse.gateway.fetch import RESPONSES_PREFIX, answer_fetch, read_path
+from inhouse.gateway.head import refuse
 from inhouse.gateway.health import ReplicaHealth
 from inhouse.gateway.lookup import TRACES_PATH, TraceLookup, find_trace, refuse_unknown
 from inhouse.gateway.machine import MachineParts
-from inhouse.gateway.observe import Observer
+from inhouse.gateway.observe import Observer, name_observed_caller
+from inhouse.gateway.openapi import OPENAPI_PATH, openapi_document
 from inhouse.gateway.record import TraceSink
 from inhouse.gateway.replies import JSON_HEADER, describe_refusal, error_body
 from inhouse.gateway.responses import ResponsesStarter
@@ -126,6 +128,7 @@ class GatewayServer:
             view = self._snapshots.view
             if view is not None and view.snapshot.observed is not None and not _is_own(request.path):
                 return self._observer.start(request, connection, view, view.snapshot.observed)
+            _check_coding(request)
             if dialect is not None and request.method == "POST":
                 starter = self._responses if dialect.operation is Operation.RESPONSES else self._starter
                 return starter.start(dialect, request, connection, self._current_view())
@@ -137,7 +140,7 @@ class GatewayServer:
             connection.reply(status, JSON_HEADER, body)
         except RequestError as error:
             self._refuse(error, request, connection)
-        except Exception:
+        except Exception:  # noqa: BLE001  # a fault of our own is answered and logged, and ends no other request
             _log.exception("a request to %r failed", request.path[:_MAX_LOGGED_PATH_CHARS])
             failed = RequestError(
                 500, ErrorCode.INTERNAL_ERROR, "The gateway failed on this request. Its log says why."
@@ -156,7 +159,8 @@ class GatewayServer:
         dialect = CLIENT_DIALECTS.get(request.path)
         self.note_refusal(error, request.path)
         encode = error_body if dialect is None else dialect.error_body
-        connection.refuse(describe_refusal(error), _refusal_headers(error, request.path), encode)
+        closes = error.code is ErrorCode.UNSUPPORTED_HTTP
+        connection.refuse(describe_refusal(error), _refusal_headers(error, request.path), encode, closes=closes)
 
     async def _wait_quiet(self, timeout_s: float) -> None:
         try:
@@ -174,11 +178,10 @@ class GatewayServer:
 
     def _serve_trace(self, request: Request, connection: ClientConnection) -> Serving | None:
         view = self._current_view()
-        shown = request.headers.get(b"authorization")
         if view.snapshot.observed is None:
-            key = view.auth.identify(shown)
+            key = view.auth.identify_caller(request.headers)
         else:
-            key = ApiKey(key_id=view.auth.name_caller(shown or request.headers.get(b"x-api-key")), key_hash="")
+            key = ApiKey(key_id=name_observed_caller(request.headers, view.auth), key_hash="")
         trace_id = request.path[len(TRACES_PATH) :]
         found = find_trace(self._starter.recent, trace_id, key)
         if found is not None:
@@ -191,11 +194,13 @@ class GatewayServer:
         return lookup
 
     def _fetch_response(self, request: Request, connection: ClientConnection) -> Serving:
-        asked = read_path(request.method, request.path)
+        asked = read_path(request.path)
         if asked is None:
             message = "Here are only GET and DELETE /v1/responses/ID, and GET /v1/responses/ID/input_items."
             raise RequestError(404, ErrorCode.UNKNOWN_PATH, message)
-        key = self._current_view().auth.identify(request.headers.get(b"authorization"))
+        if request.method not in asked.methods:
+            raise _refuse_method(request.path)
+        key = self._current_view().auth.identify_caller(request.headers)
         waiting = WaitingRequest(request, connection, self._refuse)
         waiting.start(answer_fetch(self.shelf, asked, request, key, connection))
         return waiting
@@ -204,19 +209,20 @@ class GatewayServer:
         """Everything but chat: health and the model list."""
         path = request.path
         is_model = path.startswith(_MODELS + "/")
-        is_known = path in (*CLIENT_DIALECTS, _MODELS, *_HEALTH) or path.startswith(TRACES_PATH)
+        is_known = path in (*CLIENT_DIALECTS, _MODELS, OPENAPI_PATH, *_HEALTH) or path.startswith(TRACES_PATH)
         if not is_known and not is_model:
-            message = "This path is not served here. See POST /v1/chat/completions and GET /v1/models."
+            message = f"This path is not served here. GET {OPENAPI_PATH} describes those that are."
             raise RequestError(404, ErrorCode.UNKNOWN_PATH, message)
         if request.method != "GET" or path in CLIENT_DIALECTS:
-            allowed = _allowed_method(path)
-            raise RequestError(405, ErrorCode.METHOD_NOT_ALLOWED, f"This path takes {allowed} only.")
+            raise _refuse_method(path)
         if path == "/healthz":
             return 200, b'{"status":"ok"}'
         if path == "/readyz":
             return self._answer_ready()
+        if path == OPENAPI_PATH:
+            return 200, openapi_document()
         view = self._current_view()
-        key = view.auth.identify(request.headers.get(b"authorization"))
+        key = view.auth.identify_caller(request.headers)
         if is_model:
             return 200, _describe_model(view.snapshot, key, unquote(path[len(_MODELS) + 1 :]))
         return 200, _list_models(view.snapshot, key)
@@ -234,13 +240,24 @@ class GatewayServer:
         return 200 if reason is None else 503, msgspec.json.encode(answer)
 
 
+def _check_coding(request: Request) -> None:
+    if request.headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        raise refuse("compressed request bodies are not taken")
+
+
 def _is_own(path: str) -> bool:
     """Paths that are the gateway's own in observe mode too."""
     return path in _HEALTH or path.startswith(TRACES_PATH)
 
 
-def _allowed_method(path: str) -> str:
-    return "POST" if path in CLIENT_DIALECTS else "GET"
+def _allowed_methods(path: str) -> str:
+    """As the `allow` header names them."""
+    fetched = read_path(path)
+    return "POST" if path in CLIENT_DIALECTS else "GET" if fetched is None else ", ".join(fetched.methods)
+
+
+def _refuse_method(path: str) -> RequestError:
+    return RequestError(405, ErrorCode.METHOD_NOT_ALLOWED, f"This path takes {_allowed_methods(path)} only.")
 
 
 def _refusal_headers(error: RequestError, path: str) -> bytes:
@@ -248,7 +265,7 @@ def _refusal_headers(error: RequestError, path: str) -> bytes:
     if error.status == 401:
         return b"www-authenticate: Bearer\r\n"
     if error.status == 405:
-        return b"allow: %b\r\n" % _allowed_method(path).encode()
+        return b"allow: %b\r\n" % _allowed_methods(path).encode()
     return b"retry-after: 1\r\n" if error.status == 503 else b""
 
 

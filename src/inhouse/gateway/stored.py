@@ -119,7 +119,7 @@ class ResponseShelf:
         """
         try:
             head = _decode_head(answered.response)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return
         if head.status not in _KEPT:
             return

@@ -281,7 +281,7 @@ def read_view(payload: bytes, pepper: bytes, credentials: Keys) -> ServingView:
     """
     try:
         snapshot = msgspec.json.decode(payload, type=Snapshot)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadSnapshotError(f"it is no snapshot: {error}") from None
     return ServingView(snapshot, pepper, credentials)
 

@@ -26,6 +26,8 @@ async def purge_responses(responses: ResponseRepository, now: Callable[[], float
             num_purged = await asyncio.to_thread(responses.purge_expired, now())
         except StateError as error:
             _LOG.warning("expired responses are not purged yet: %s", error)
+        except Exception:  # noqa: BLE001 -- whatever is wrong with purging, the engines must not die of it
+            _LOG.exception("purging expired responses failed; it is tried again")
         else:
             if num_purged:
                 _LOG.info("purged %d expired responses", num_purged)

@@ -186,7 +186,7 @@ def _read_arguments(arguments: Field) -> Raw:
         return _NO_ARGUMENTS
     try:
         value = msgspec.json.decode(text, type=Raw)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise _refuse_arguments(arguments) from None
     if not text.startswith("{"):
         raise _refuse_arguments(arguments)

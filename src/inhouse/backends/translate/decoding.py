@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-import msgspec
-
 _T = TypeVar("_T")
 
 
@@ -18,5 +16,5 @@ def decode_reply(decode: Callable[[bytes], _T], data: bytes) -> _T:
     """
     try:
         return decode(data)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         raise ValueError("the endpoint sent something that is not of its dialect") from None

@@ -70,7 +70,7 @@ def _read(status: int, body: bytes) -> _Error:
     try:
         found = _decode_body(body)
         error = _decode_error(found.error)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return _Error(message=_speak_for(status))
     if isinstance(error, str):
         return _Error(message=error)

@@ -115,7 +115,7 @@ class Field:
     def _read(self, decode: Callable[[bytes], _T], kind: str) -> _T:
         try:
             return decode(self.raw)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise self.malformed(kind) from None
 
 

@@ -66,7 +66,7 @@ class Lane:
             return True
         try:
             msgspec.json.decode(msgspec.json.decode(join_quoted(self.parts), type=str), type=Raw)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return False
         return True
 

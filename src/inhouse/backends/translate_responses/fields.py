@@ -41,7 +41,7 @@ class Fields:
         self._owner = owner
         try:
             members = _decode_object(value)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise wrong_type(owner or path, "an object") from None
         self._members = {name: member for name, member in members.items() if bytes(member) != _NULL}
 
@@ -128,5 +128,5 @@ class Fields:
             return None
         try:
             return decode(value)
-        except (msgspec.DecodeError, RecursionError):
+        except (ValueError, RecursionError):
             raise wrong_type(self.place(name), kind) from None

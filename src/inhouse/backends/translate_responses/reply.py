@@ -31,7 +31,7 @@ def read_chat(data: bytes) -> ChatReply:
     """
     try:
         return _decode(data)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 

@@ -77,7 +77,7 @@ def _build_messages(fields: Fields, quirks: EngineQuirks, history: Sequence[byte
         builder.add_text("system", instructions)
     for name in _STATEFUL:
         if fields.pop(name) is not None and history is None:
-            words = "Earlier responses can only be referred to where the platform keeps them (`store:` in its file)"
+            words = "Earlier responses can only be referred to where the platform keeps them (`gateway.responses`)"
             raise fields.refuse(name, words)
     builder.add_items(history or (), "input", owner="previous_response_id")
     if fields.is_text("input"):

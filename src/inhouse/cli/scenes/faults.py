@@ -89,6 +89,7 @@ async def _keep_asking(stage: Stage, tickets: itertools.cycle[Ticket], seen: _Se
 
 
 async def _kill_engine(stage: Stage) -> None:
+    await stage.platform.wait_ready(_RECOVERY_TIMEOUT_S)
     replica = next(row for row in stage.platform.list_replicas() if row.deployment == "clerk")
     pid = replica.pid
     stage.require(pid, "the engine's process is not known")
