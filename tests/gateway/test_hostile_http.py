@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -457,7 +458,8 @@ async def test_empty_lines_are_no_request_and_do_not_keep_a_connection_open(tmp_
         while not ended.done():
             writer.write(b"\r\n")
             await asyncio.wait([ended], timeout=0.01)
-        assert await ended == b""
+        with suppress(ConnectionResetError):  # a line was on its way when it was closed
+            assert await ended == b""
 
 
 async def connect_narrowly(gateway: RunningGateway) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -554,9 +556,14 @@ async def test_what_is_sent_ahead_of_a_reply_is_held_up_to_a_bound(tmp_path: Pat
         async with asyncio.timeout(30):
             while not served._is_reading_paused:
                 await asyncio.sleep(0.01)
-        assert len(served._buffer) < 500_000
         may_answer.set()
-        reply = await reader.read()
+        num_held = [len(served._buffer)]
+        reading = asyncio.get_running_loop().create_task(reader.read())
+        while not reading.done():
+            num_held.append(len(served._buffer))
+            await asyncio.sleep(0.001)
+        reply = await reading
+        assert max(num_held) < 500_000
         assert reply.count(b"HTTP/1.1 200 ") == 1 + num_ahead + 1
         assert reply.index(b"chatcmpl-1") < reply.index(b'{"status":"ok"}')
 

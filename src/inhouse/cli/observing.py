@@ -79,7 +79,7 @@ def print_observing(platform: Platform, start_s: float) -> None:
     root = platform.addresses.gateway_url
     file = shlex.quote(str(platform.state.config))
     _print(f"[bold green]ready[/] in {start_s:.1f} s: observing [bold]{escape(observe.base_url)}[/]")
-    _print("Requests pass as they are, with the caller's own key; each leaves a trace with its cost and no content.")
+    _print("Requests pass as they are; each leaves a trace with its cost, not its content.")
     _print("")
     for (name, variable), path in _list_clients(observe.base_url):
         _print(f"{name:<14} [bold]export {variable}={root}{path}[/]")

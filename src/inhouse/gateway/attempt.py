@@ -270,9 +270,7 @@ class AttemptCall(Call):
                 self._judge(self.head, b"".join(self._parts))
             return
         tail, self._cutter.tail = self._cutter.tail, b""
-        if (
-            tail.rstrip(b"\r\n") == _BARE_DONE
-        ):  # some servers end so; any other part of an event is a cut
+        if tail.rstrip(b"\r\n") == _BARE_DONE:  # some servers end so; any other part of an event is a cut
             self._take_events(_BARE_DONE + b"\n\n")
             if self._is_over:
                 return
