@@ -26,8 +26,10 @@ NUM_ROUNDS = 20
 NUM_AT_ONCE = 32
 MAX_GROWTH = 1.05
 FAULT_SHARE = 0.05
-FAULTS = ("reset", "close", "429-bare", "500", "503", "400", "context", "cut-between", "cut-inside", "end-inside")
-FAULTS += ("html", "empty", "done-only", "other-mode", "malformed", "error", "error-done", "no-usage", "bad-framing")
+FAULTS = (
+    *("reset", "close", "429-bare", "500", "503", "400", "context", "cut-between", "cut-inside", "end-inside"),
+    *("html", "empty", "done-only", "other-mode", "malformed", "error", "error-done", "no-usage", "bad-framing"),
+)
 WORKER = """
 import sys
 from pathlib import Path

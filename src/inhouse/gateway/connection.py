@@ -113,7 +113,7 @@ class ClientConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._state = _State.HEAD
         self._buffer = b""
-        self._reader = HeadReader()
+        self._reader = HeadReader(self._limits.max_headers)
         self._head: RequestHead | None = None
         self._decoder: ChunkedDecoder | None = None
         self._parts: list[bytes] = []
@@ -123,6 +123,7 @@ class ClientConnection(asyncio.Protocol):
         self._flow: Flow | None = None
         self._is_reading_paused = False
         self._is_writing_paused = False
+        self._is_turn_due = False
         self._is_head_timed = False
         self._has_begun = False
         self._is_framed = True
@@ -272,7 +273,8 @@ class ClientConnection(asyncio.Protocol):
         state = self._state
         if state is _State.HEAD and not self._is_writing_paused and not self._buffer and self._take_whole(data):
             return
-        if state is _State.BODY or (state is _State.HEAD and not self._is_writing_paused):
+        is_free = not self._is_writing_paused and not self._is_turn_due
+        if state is _State.BODY or (state is _State.HEAD and is_free):
             self._buffer = self._buffer + data if self._buffer else data
             self._advance()
         elif state is _State.BUSY or state is _State.HEAD:
@@ -310,12 +312,8 @@ class ClientConnection(asyncio.Protocol):
         self._is_writing_paused = False
         if self._flow is not None:
             self._flow.resume_reading()
-        if self._state is _State.HEAD and self._transport is not None:
-            if self._is_reading_paused:
-                self._is_reading_paused = False
-                self._transport.resume_reading()
-            if self._buffer:
-                self._loop.call_soon(self._advance_buffered)
+        if self._state is _State.HEAD:
+            self._take_turn()
 
     # Reading.
 
@@ -429,18 +427,27 @@ class ClientConnection(asyncio.Protocol):
             return
         self._state = _State.HEAD
         self._deadline.put_off(self._loop.time() + self._limits.idle_timeout_s)
-        if self._is_writing_paused:
-            return  # the next request is read when the client has taken its replies
-        if self._is_reading_paused:
-            self._is_reading_paused = False
-            self._transport.resume_reading()
-        if self._buffer:
-            self._loop.call_soon(self._advance_buffered)  # not within the reply: pipelined requests would nest
+        if not self._is_writing_paused:  # else the next request is read when the client has taken its replies
+            self._take_turn()
+
+    def _take_turn(self) -> None:
+        """See to what came while a request was served, after what is under way: pipelined requests would nest."""
+        if (self._buffer or self._is_reading_paused) and not self._is_turn_due:
+            self._is_turn_due = True
+            self._loop.call_soon(self._advance_buffered)
 
     def _advance_buffered(self) -> None:
-        """Read a request that came while another was served."""
-        if self._buffer and self._state is _State.HEAD and not self._is_writing_paused:
+        """Read a request that came while another was served; read on where little is left of what came ahead."""
+        self._is_turn_due = False
+        if self._is_writing_paused or self._state is not _State.HEAD:
+            return
+        if self._buffer:
             self._advance()
+        needs_more = self._state in (_State.HEAD, _State.BODY) and not self._is_turn_due
+        if self._is_reading_paused and (needs_more or len(self._buffer) <= _MAX_PIPELINED_BYTES):
+            self._is_reading_paused = False
+            if self._transport is not None:
+                self._transport.resume_reading()
 
     def _linger(self) -> None:
         """Say that no more is written, and read the rest for a while, so that the reply is not lost to a reset."""
@@ -465,7 +472,7 @@ class ClientConnection(asyncio.Protocol):
     def _expire(self) -> None:
         if self._transport is None:
             return
-        if self._state is _State.BODY or (self._state is _State.HEAD and self._buffer):
+        if self._state is _State.BODY or (self._state is _State.HEAD and self._buffer and not self._is_writing_paused):
             what = "body" if self._state is _State.BODY else "headers"
             message = f"The request's {what} did not arrive in time."
             self._refuse_reading(RequestError(408, ErrorCode.REQUEST_TIMEOUT, message))

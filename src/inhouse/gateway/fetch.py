@@ -140,9 +140,17 @@ def _read_order(query: Mapping[str, str]) -> str:
     return order
 
 
+_MAX_LIMIT_DIGITS = 3
+
+
 def _read_limit(query: Mapping[str, str]) -> int:
     limit = query.get("limit", str(_DEFAULT_LIMIT))
-    if not limit.isascii() or not limit.isdigit() or not 1 <= int(limit) <= _MAX_LIMIT:
+    if (
+        len(limit) > _MAX_LIMIT_DIGITS
+        or not limit.isascii()
+        or not limit.isdigit()
+        or not 1 <= int(limit) <= _MAX_LIMIT
+    ):
         raise _refuse_query("limit", f"a number from 1 to {_MAX_LIMIT}")
     return int(limit)
 
