@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from inhouse.domain import Trace
 from inhouse.store import ReplicaRow, Store, open_store
 
 KEY = "flow-key-0123456789abcdef"
@@ -112,6 +113,20 @@ def wait_until(condition: Callable[[], object], timeout_s: float = 20.0, what: s
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not come true in {timeout_s} s"
         time.sleep(0.02)
+
+
+def wait_for_trace(store: Store, trace_id: str, timeout_s: float = 5.0) -> Trace:
+    """The whole trace: its open record may be shipped before its close is written."""
+    found: list[Trace] = []
+
+    def is_closed() -> bool:
+        trace = store.traces.get(trace_id)
+        if trace is not None and trace.close is not None:
+            found.append(trace)
+        return bool(found)
+
+    wait_until(is_closed, timeout_s, "the closed trace")
+    return found[0]
 
 
 def answers(url: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.installation import FILE, KEY, Running, answers, is_alive, list_processes, run_up, wait_until
+from flows.installation import FILE, KEY, Running, answers, is_alive, list_processes, run_up, wait_for_trace, wait_until
 from inhouse.backends import HttpClient
 from inhouse.cli.traffic import ChatCall, ChatReply, stream_chat
 from inhouse.domain import ReplicaState, TraceStatus
@@ -159,9 +159,7 @@ async def test_a_killed_engine_is_a_visible_error_then_a_fallback_then_back(inst
     assert cut.error is not None
     assert "upstream_cut" in cut.error
     assert after.is_complete
-    wait_until(lambda: installation.store.traces.get(cut.headers["trace"]), 5, "the trace")
-    trace = installation.store.traces.get(cut.headers["trace"])
-    assert trace is not None
+    trace = wait_for_trace(installation.store, cut.headers["trace"])
     assert trace.status is TraceStatus.ABORTED
     wait_until(
         lambda: any(row.state is ReplicaState.READY and row.pid != pid for row in installation.replicas()),

@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import OperationalError
 
-from flows.installation import FILE, KEY, run_up, wait_until
+from flows.installation import FILE, KEY, run_up, wait_for_trace
 
 SERVER = "postgresql+psycopg://postgres@127.0.0.1:5432"
 pytestmark = pytest.mark.engine
@@ -44,7 +44,7 @@ def test_requests_are_on_record_in_postgresql(tmp_path: Path, database_url: str)
             model="desk", messages=[{"role": "user", "content": "Is this message positive? The app is great."}]
         )
         trace_id = raw.headers["x-inhouse-trace"]
-        wait_until(lambda: running.store.traces.get(trace_id), 5, "the trace")
+        wait_for_trace(running.store, trace_id)
         replicas = running.replicas()
 
     assert [row.deployment for row in replicas] == ["clerk"]

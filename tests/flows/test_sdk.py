@@ -7,7 +7,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from flows.installation import KEY, Running, wait_until
+from flows.installation import KEY, Running, wait_for_trace
 from inhouse.domain import TraceStatus
 from inhouse.evals.tickets import TaskType, generate_tickets
 
@@ -151,10 +151,8 @@ def test_the_trace_tells_the_whole_story(client: openai.OpenAI, installation: Ru
     )
     reply, trace_id = raw.parse(), raw.headers["x-inhouse-trace"]
     asked_at = time.monotonic()
-    wait_until(lambda: installation.store.traces.get(trace_id), 3, "the trace")
+    trace = wait_for_trace(installation.store, trace_id, 3)
     lag_s = time.monotonic() - asked_at
-    trace = installation.store.traces.get(trace_id)
-    assert trace is not None
     assert trace.close is not None
 
     assert lag_s <= 1.5  # one second of promised lag, half a second for this machine
