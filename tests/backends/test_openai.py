@@ -78,7 +78,7 @@ def test_metadata_of_ours_is_read_and_other_metadata_left_alone() -> None:
         (b'{"model":"m"}', ErrorCode.MISSING_FIELD, "messages"),
         (b'{"model":1,"messages":[]}', ErrorCode.INVALID_REQUEST, "model"),
         (b'{"model":"m","messages":{}}', ErrorCode.INVALID_REQUEST, "messages"),
-        (b'{"model":"m","messages":[1],"a":{"type":1}}', ErrorCode.INVALID_REQUEST, "messages"),
+        (b'{"model":"m","messages":[1,{"type":1}]}', ErrorCode.INVALID_REQUEST, "messages"),
         (b'{"model":"m","messages":[{"content":[{"type":1}]}]}', ErrorCode.INVALID_REQUEST, "messages"),
         (b'{"model":"m","messages":[],"stream":"yes"}', ErrorCode.INVALID_REQUEST, "stream"),
         (b'{"model":"m","messages":[],"stream_options":1}', ErrorCode.INVALID_REQUEST, "stream_options"),

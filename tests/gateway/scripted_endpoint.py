@@ -234,8 +234,8 @@ class OrderedSink:
         self.events.append("open" if isinstance(record, TraceOpen) else "close")
         self.records.append(record)
 
-    def write_line(self, buffer: bytearray) -> None:
-        self.write(msgspec.json.decode(buffer, type=TraceOpen | TraceClose))
+    def write_line(self, line: bytes) -> None:
+        self.write(msgspec.json.decode(line, type=TraceOpen | TraceClose))
 
     @property
     def opens(self) -> list[TraceOpen]:
@@ -349,10 +349,11 @@ async def run_gateway_here(
     if snapshot is not None:
         path.write_bytes(msgspec.json.encode(snapshot))
     rings = {name: KeyRing([key]) for name, key in credentials.items()}
-    watcher = SnapshotWatcher(path, PEPPER, rings.get)
+    settings = settings or GatewaySettings()
+    watcher = SnapshotWatcher(path, PEPPER, rings.get, settings)
     watcher.poll()
     sink = OrderedSink([])
-    server = GatewayServer(GatewayParts(settings or GatewaySettings(), watcher, sink, "gw0-1-1", keeper=keeper))
+    server = GatewayServer(GatewayParts(settings, watcher, sink, "gw0-1-1", keeper=keeper))
     listening = socket.create_server(("127.0.0.1", 0))
     listener = await asyncio.get_running_loop().create_server(server.build_protocol, sock=listening)
     running = RunningGateway(listening.getsockname()[1], server, sink, watcher, path, listener)

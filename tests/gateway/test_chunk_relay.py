@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from inhouse.backends import ChatMeter
 from inhouse.backends.connection import Connection, Receiver
-from inhouse.domain import EndpointError
+from inhouse.domain import EndpointError, Operation
+from inhouse.gateway.chunk_relay import ChunkRelay
+from inhouse.telemetry import StreamAnswer
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
@@ -115,26 +117,46 @@ def event(text: str, **more: object) -> bytes:
     return b"data: " + json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode() + b"\n\n"
 
 
-def meter_after(*events: bytes) -> ChatMeter:
+class Client:
+    """Keeps what is written."""
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    def write(self, framed: bytes) -> None:
+        self.written.append(framed)
+
+
+def relay_after(text: str, answer: StreamAnswer | None = None) -> tuple[ChunkRelay, Client]:
+    """A relay that has learned from one metered event, and its client."""
     meter = ChatMeter(withholds_usage=True)
-    for one in events:
-        meter.feed(one, 1.0)
-    meter.take_plain(event("learned from"), 2.0)
-    return meter
+    meter.feed(event("a"), 1.0)
+    assert meter.take_plain(event(text), 2.0)
+    assert meter.alike_start is not None
+    client = Client()
+    relay = ChunkRelay(client.write, answer)
+    relay.learn(meter.alike_start, meter.alike_end)
+    return relay, client
 
 
-@given(st.text(max_size=20))
-def test_an_event_that_differs_in_its_text_alone_counts_like_a_parsed_one(text: str) -> None:
-    alike, parsed = meter_after(event("a")), meter_after(event("a"))
-    framed = frame(event(text))
-    start = framed.index(b"\r\n") + 2
+def offer(relay: ChunkRelay, framed: bytes) -> bool:
+    """As the connection offers what it read between two chunks."""
+    return relay.take(framed) or relay.take_new(framed, framed.index(b"\r\n") + 2)
 
-    is_taken = alike.take_alike(framed, start, 3.0)
-    parsed.feed(event(text), 3.0)
 
-    assert is_taken is ('"' not in text)
-    if is_taken:
-        assert (alike.num_chunks, alike.last_content_at) == (parsed.num_chunks, parsed.last_content_at)
+@given(st.lists(st.text(max_size=20), max_size=150))
+def test_events_that_differ_in_their_text_alone_are_passed_counted_and_read(texts: list[str]) -> None:
+    relayed, metered = StreamAnswer(Operation.CHAT), StreamAnswer(Operation.CHAT)
+    relay, client = relay_after("learned from", relayed)
+    taken = [text for text in texts if offer(relay, frame(event(text)))]
+    relay.settle()
+    for text in taken:
+        metered.add_event(event(text)[6:].strip())
+
+    assert taken == [text for text in texts if '"' not in text]
+    assert client.written == [frame(event(text)) for text in taken]
+    assert relay.num_taken == len(taken)
+    assert relayed.finish() == metered.finish()
 
 
 @pytest.mark.parametrize(
@@ -151,8 +173,33 @@ def test_an_event_that_differs_in_its_text_alone_counts_like_a_parsed_one(text: 
     ],
 )
 def test_anything_else_is_left_to_the_parser(other: bytes) -> None:
-    meter = meter_after(event("a"))
-    framed = frame(other)
+    relay, client = relay_after("a")
 
-    assert not meter.take_alike(framed, framed.index(b"\r\n") + 2, 3.0)
-    assert meter.num_chunks == 2
+    assert not offer(relay, frame(other))
+    relay.settle()
+    assert (relay.num_taken, client.written) == (0, [])
+
+
+@given(at=st.integers(0, 400), byte=st.integers(0, 255))
+def test_a_changed_byte_passes_only_in_the_text(at: int, byte: int) -> None:
+    """Every other byte, the chunk's size among them, must be what it was in the chunk that was taken before."""
+    relay, _ = relay_after("a")
+    known = frame(event("some words"))
+    assert offer(relay, known)
+    place = at % len(known)
+    changed = known[:place] + bytes([byte]) + known[place + 1 :]
+    text_at = known.index(b"some words")
+    is_in_text = text_at <= place < text_at + len(b"some words") and byte != ord('"')
+
+    assert relay.take(changed) is (changed == known or is_in_text)
+
+
+def test_what_is_learned_anew_replaces_what_was_known() -> None:
+    relay, client = relay_after("a")
+    known = frame(event("words"))
+    assert offer(relay, known)
+    relay.learn(b"data: other", b"}\n\n\r\n")
+
+    assert not relay.take(known)
+    assert relay.num_taken == 1
+    assert client.written == [known]

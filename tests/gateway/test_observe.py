@@ -870,7 +870,7 @@ async def test_requests_under_way_end_visibly_when_the_gateway_does(upstream: Sc
         await draining
     assert (status, json.loads(body)["error"]["code"]) == (503, "shutting_down")
     assert json.loads(body)["error"]["message"] == "The gateway is shutting down. Try again."
-    assert gateway.sink.closes[0].error_code is ErrorCode.SHUTTING_DOWN
+    assert gateway.sink.closes[0].error_code == ErrorCode.SHUTTING_DOWN
 
 
 # What callers make up.

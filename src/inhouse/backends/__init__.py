@@ -32,10 +32,10 @@ from inhouse.backends.http import (
     Call,
     Exchange,
     HttpClient,
-    Outgoing,
     Response,
     StreamedResponse,
     Timeouts,
+    Way,
     name_pool,
 )
 from inhouse.backends.openai import (
@@ -93,7 +93,6 @@ __all__ = [
     "KeyRing",
     "KeySource",
     "Meter",
-    "Outgoing",
     "ProviderModelSettings",
     "ProviderPriceSettings",
     "ProviderSettings",
@@ -116,6 +115,7 @@ __all__ = [
     "Turn",
     "UntranslatableError",
     "UpstreamFault",
+    "Way",
     "WireChoice",
     "WireReply",
     "WireRequest",

@@ -10,8 +10,6 @@ from inhouse.domain import Usage, UsageBasis
 
 _DONE = b"[DONE]"
 _CONTENT = b'"content":"'
-_NOTHING = b"\0"
-"""Begins and ends no event: a template not yet learned."""
 
 
 class ChatMeter:
@@ -48,7 +46,10 @@ class ChatMeter:
     def __init__(self, *, withholds_usage: bool) -> None:
         self._withholds_usage = withholds_usage
         self._has_refusal = self._has_text = False
-        self.alike_start = self.alike_end = _NOTHING
+        self.alike_start: bytes | None = None
+        """What stands before the text in the plain chunk that was metered last; None where that is not certain."""
+        self.alike_end = b""
+        """What stands behind it, and the CRLF that ends an HTTP chunk."""
         self.has_data = False
         self.is_done = False
         self.is_malformed = False
@@ -91,21 +92,6 @@ class ChatMeter:
         self.num_chunks += 1
         self.last_content_at = now
         self._learn(block)
-        return True
-
-    def take_alike(self, framed: bytes, start: int, now: float) -> bool:
-        """Meter an event that differs from an earlier plain chunk in its content text alone.
-
-        `framed` is one HTTP chunk, the event from `start` up to the last CRLF. A text with a quote in it (escaped, as
-        JSON wants) is left to `feed`, so whatever else the event says is what the earlier one said.
-        """
-        begin, end = self.alike_start, self.alike_end
-        if not framed.startswith(begin, start) or not framed.endswith(end):
-            return False
-        if framed.find(b'"', start + len(begin), len(framed) - len(end)) >= 0:
-            return False
-        self.num_chunks += 1
-        self.last_content_at = now
         return True
 
     def feed(self, block: bytes, now: float) -> tuple[bytes, bool]:
@@ -152,6 +138,7 @@ class ChatMeter:
 
     def _learn(self, event: bytes) -> None:
         """Keep what stands around the content of a plain chunk; the next ones are usually the same around theirs."""
+        self.alike_start = None
         begin = event.find(_CONTENT) + len(_CONTENT)
         end = event.find(b'"', begin)
         if b'"index":0' not in event and b'"index": 0' not in event:

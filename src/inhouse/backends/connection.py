@@ -24,6 +24,8 @@ _FIRST_FINAL_STATUS = 200
 _MAX_SIZE_LINE_BYTES = 6
 _CHUNK_SIZES = {form % size: size for size in range(1, 4097) for form in (b"%x", b"%X")}
 """Chunk sizes as plain hexadecimal text: what is not here (extensions, signs, long chunks) goes through the parser."""
+_NOTHING = b"\0"
+"""Begins no reply."""
 _CLOSED_EARLY = "the endpoint closed the connection in the middle of its reply"
 
 
@@ -39,6 +41,8 @@ class ReplyHead(Struct):
     num_body_bytes: int = -1
     keeps_alive: bool = False
     memo: bytes | None = None
+    text: bytes = b""
+    """The head as it came; empty for one that is not remembered."""
 
 
 class Receiver:
@@ -52,6 +56,13 @@ class Receiver:
     idle_s: float = 60.0
     total_at: float = NEVER
     progress_at: float = 0.0
+    relay: Callable[[bytes], bool] | None = None
+    """Takes what was read between two chunks, where its bytes alone show that it is one whole chunk that needs no more
+    than to be passed on; False where they do not, and then nothing was taken."""
+
+    def find_progress(self) -> float:
+        """`progress_at`, brought up to date."""
+        return self.progress_at
 
     def on_head(self, head: ReplyHead) -> None:
         """Status and headers."""
@@ -104,8 +115,9 @@ class Connection(asyncio.Protocol):
         self._deadline = Deadline(loop, self._expire)
         self._transport: asyncio.Transport | None = None
         self._receiver: Receiver | None = None
-        self._on_stale: Callable[[], None] | None = None
+        self._on_stale: Callable[[Receiver], None] | None = None
         self._known_heads = {} if known_heads is None else known_heads
+        self._last_head = ReplyHead(0, {}, text=_NOTHING)
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
@@ -125,25 +137,32 @@ class Connection(asyncio.Protocol):
         """Whether the connection is gone or going."""
         return self._transport is None or self._transport.is_closing()
 
-    def send(self, payload: bytes, receiver: Receiver, on_stale: Callable[[], None] | None = None) -> None:
+    def send(self, payload: bytes, receiver: Receiver, on_stale: Callable[[Receiver], None] | None = None) -> None:
         """Write one request (head and body) and give its reply to `receiver`. Only on an idle connection.
 
         Args:
             payload: the request's bytes.
             receiver: told everything, never within this call.
-            on_stale: called, instead of the receiver, where a kept-alive connection turns out closed before anything of
-                a reply came: a fresh one may be tried.
+            on_stale: called with the receiver, instead of telling it, where a kept-alive connection turns out closed
+                before anything of a reply came: a fresh one may be tried.
         """
         transport = self._transport
         if transport is None:
             raise AssertionError("only an open connection sends")
         self._receiver = receiver
         self._on_stale = on_stale
-        self._has_bytes = self._has_head = self._is_complete = self._is_until_close = self._is_between_chunks = False
-        self._num_head_bytes = self._num_messages = 0
+        if self._has_bytes:
+            self._has_bytes = self._has_head = self._is_complete = False
+            self._is_until_close = self._is_between_chunks = False
+            self._num_head_bytes = self._num_messages = 0
         transport.write(payload)
         at, total_at = self._loop.time() + receiver.first_byte_s, receiver.total_at
-        self._deadline.put_off(at if at < total_at else total_at)  # noqa: FURB136  # on the hot path, a call less
+        at = min(at, total_at)
+        deadline = self._deadline
+        if at >= deadline.armed_for:
+            deadline.at = at
+        else:
+            deadline.set(at)
 
     def begin_idle(self, receiver: Receiver) -> None:
         """The reply has begun: from now on the idle time counts, from each progress that the receiver notes."""
@@ -180,26 +199,33 @@ class Connection(asyncio.Protocol):
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:
+    def data_received(self, data: bytes) -> None:  # noqa: C901  # its shortcuts stand here: a call costs as much as they do
         """Hand on what came: head, body, end, in this order."""
         receiver = self._receiver
         if receiver is None:
             self.abort()
             return
         if self._is_between_chunks:
+            relay = receiver.relay
+            if relay is not None and relay(data):
+                return  # the parser stands before this chunk as it would stand behind it
             border = data.find(b"\r\n", 0, _MAX_SIZE_LINE_BYTES)
             size = _CHUNK_SIZES.get(data[:border])
             is_whole = size is not None and len(data) == border + size + 4 and data.endswith(b"\r\n")
             if is_whole and receiver.take_chunk(data, border + 2):
-                return  # the parser stands before this chunk as it would stand behind it
+                return  # same
         elif not self._has_bytes:
-            end = data.find(b"\r\n\r\n") + 4
-            head = self._known_heads.get(data[:end])
-            if head is not None and len(data) - end == head.num_body_bytes:
+            head = self._last_head
+            if not data.startswith(head.text):
+                head = self._known_heads.get(data[: data.find(b"\r\n\r\n") + 4])
+            if head is not None and len(data) == len(head.text) + head.num_body_bytes:
+                self._last_head = head
                 self._receiver = None
+                if self._is_paused:
+                    self.resume_reading()
                 self._release(keeps_alive=head.keeps_alive)
                 try:
-                    receiver.on_whole(head, data[end:])
+                    receiver.on_whole(head, data[len(head.text) :])
                 except Exception as error:  # noqa: BLE001  # a fault of our own must end the request, not hang it
                     self._crash(receiver, error)
                 return  # the parser was not needed: it still stands between two replies
@@ -226,7 +252,7 @@ class Connection(asyncio.Protocol):
         elif self._has_bytes:
             receiver.on_failure(EndpointError(ErrorCode.UPSTREAM_CUT, _CLOSED_EARLY))
         elif on_stale is not None:
-            on_stale()
+            on_stale(receiver)
         else:
             receiver.on_failure(
                 EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "the endpoint closed the connection without a reply")
@@ -326,6 +352,8 @@ class Connection(asyncio.Protocol):
         if is_complete and self._receiver is receiver:
             # Freed before the receiver is told, so that it finds the pool as it will be.
             self._receiver = None
+            if self._is_paused:
+                self.resume_reading()
             self._release(keeps_alive=self._keeps_alive and self._num_messages == 1)
             receiver.on_end()
 
@@ -336,22 +364,25 @@ class Connection(asyncio.Protocol):
         is_plain = length.isdigit() and b"transfer-encoding" not in head.headers and self._num_messages == 1
         if not is_plain or len(data) != end + int(length) or not data.startswith(b"HTTP/1.1 %d " % head.status):
             return
+        head.text = data[:end]
         head.num_body_bytes = int(length)
         head.keeps_alive = self._keeps_alive
         if len(self._known_heads) >= _MAX_KNOWN_HEADS:
             self._known_heads.clear()
-        self._known_heads[data[:end]] = head
+        self._known_heads[head.text] = head
 
     def _release(self, *, keeps_alive: bool) -> None:
         """Back to the pool, or closed."""
         self._on_stale = None
-        if self._is_paused:
-            self.resume_reading()
         transport = self._transport
         if transport is None:
             return
         if keeps_alive and not transport.is_closing() and transport.get_write_buffer_size() == 0:
-            self._deadline.put_off(self._loop.time() + KEPT_IDLE_S)
+            at, deadline = self._loop.time() + KEPT_IDLE_S, self._deadline
+            if at >= deadline.armed_for:
+                deadline.at = at
+            else:
+                deadline.set(at)
             self._on_free(self)
         else:
             transport.close()
@@ -365,7 +396,7 @@ class Connection(asyncio.Protocol):
         if now >= receiver.total_at:
             words = "the whole request took longer than its deadline (`gateway.timeouts.total_s`)"
         elif receiver.progress_at:
-            left_s = receiver.idle_s - (time.perf_counter() - receiver.progress_at)
+            left_s = receiver.idle_s - (time.perf_counter() - receiver.find_progress())
             if left_s > 0 or self._is_paused:
                 self._deadline.set(min(now + max(left_s, 0.001), receiver.total_at))
                 return

@@ -7,6 +7,7 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import cast
 
 from msgspec import Struct
 
@@ -34,11 +35,10 @@ _PRIVATE = Network(is_declared_private=True)
 """Addresses that inhouse itself calls by name (its own agent, gateway, engines) are the user's own."""
 
 
-class Outgoing(Struct, frozen=True, gc=False):
-    """One request to send: where, its bytes, how connections are made, and how long making one may take (seconds)."""
+class Way(Struct, frozen=True):
+    """Where requests go: how connections are made, and how long making one may take (seconds)."""
 
     target: Target
-    payload: bytes
     network: Network
     connect_s: float
     pool: str
@@ -57,12 +57,14 @@ class Response:
 class Call(Receiver):
     """A receiver with the connection that serves it. `HttpClient.start` sets `connection`, `abandon` closes it.
 
-    `is_sent`: a connection was there, and the request went out.
+    `is_sent`: a connection was there, and the request went out. `way` and `payload` are what `start` was given.
     """
 
     connection: Connection | None = None
     dialing: asyncio.Task[None] | None = None
     is_sent: bool = False
+    way: Way
+    payload: bytes
 
     def abandon(self) -> None:
         """Close the connection, or give up making one: nobody waits for the reply any more."""
@@ -170,39 +172,44 @@ class HttpClient:
         Raises:
             EndpointError: what the exchange failed with.
         """
-        pool = name_pool(target, self._network)
-        self.start(Outgoing(target, payload, self._network, connect_s, pool), exchange)
+        self.start(Way(target, self._network, connect_s, name_pool(target, self._network)), payload, exchange)
         await exchange.started
 
-    def start(self, outgoing: Outgoing, call: Call) -> None:
+    def start(self, way: Way, payload: bytes, call: Call) -> None:
         """Send a request over a kept-alive connection, or make one; `call` is told everything, never within this call.
 
         A kept-alive connection that turns out closed, with nothing of a reply received, is replaced by a fresh one,
         once. A fresh one is never tried twice.
         """
-        idle = self._idle.get(outgoing.pool)
+        call.way = way
+        call.payload = payload
+        idle = self._idle.get(way.pool)
         while idle:
             connection = idle.pop()  # the one used last, so that the pool shrinks to what the load needs
             if connection.is_closed:
                 continue
             call.connection = connection
             call.is_sent = True
-            connection.send(outgoing.payload, call, lambda: self._dial(outgoing, call))
+            connection.send(payload, call, self._redial)
             return
-        self._dial(outgoing, call)
+        self._dial(call)
 
-    def _dial(self, outgoing: Outgoing, call: Call) -> None:
+    def _redial(self, receiver: Receiver) -> None:
+        """The kept-alive connection was closed already."""
+        self._dial(cast("Call", receiver))
+
+    def _dial(self, call: Call) -> None:
         call.connection = None
         call.is_sent = False
-        task = asyncio.get_running_loop().create_task(self._connect_and_send(outgoing, call))
+        task = asyncio.get_running_loop().create_task(self._connect_and_send(call.way, call))
         call.dialing = task
         self._dialing.add(task)
         task.add_done_callback(self._dialing.discard)
 
-    async def _connect_and_send(self, outgoing: Outgoing, call: Call) -> None:
+    async def _connect_and_send(self, way: Way, call: Call) -> None:
         left_s = call.total_at - asyncio.get_running_loop().time()
         try:
-            connection = await self._connect(outgoing, min(outgoing.connect_s, left_s))
+            connection = await self._connect(way, min(way.connect_s, left_s))
         except EndpointError as error:
             call.dialing = None
             call.on_failure(error)
@@ -210,7 +217,7 @@ class HttpClient:
         call.dialing = None
         call.connection = connection
         call.is_sent = True
-        connection.send(outgoing.payload, call)
+        connection.send(call.payload, call)
 
     async def aclose(self) -> None:
         """Close every connection, idle or not, and wait until the transports are gone."""
@@ -225,17 +232,17 @@ class HttpClient:
             self._all_gone = asyncio.get_running_loop().create_future()
             await self._all_gone
 
-    async def _connect(self, outgoing: Outgoing, connect_s: float) -> Connection:
+    async def _connect(self, way: Way, connect_s: float) -> Connection:
         if self._is_closed:
             raise EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "the HTTP client is closed", is_retryable=False)
         loop = asyncio.get_running_loop()
         connection = await self._dialer.connect(
             lambda: Connection(loop, self._free, self._forget, self._known_heads),
-            outgoing.target,
-            outgoing.network,
+            way.target,
+            way.network,
             connect_s,
         )
-        connection.pool = outgoing.pool
+        connection.pool = way.pool
         self._open.add(connection)
         return connection
 

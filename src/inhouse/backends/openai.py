@@ -27,6 +27,11 @@ _PART_MODALITIES = {
 _NO_METADATA: Mapping[str, str] = MappingProxyType({})
 _MODEL_VALUE = re.compile(rb'"model"[ \t\r\n]*:[ \t\r\n]*("[^"\\]*(?:\\.[^"\\]*)*")')
 _ABSENT = Raw(b"")
+_MESSAGES = b'"messages":'
+_NUM_MESSAGES_BYTES = len(_MESSAGES)
+_BRACKET = ord("[")
+_MAX_SHAPES = 512
+_MAX_SHAPE_BYTES = 2048
 _WITH_USAGE = b'{"include_usage":true}'
 
 
@@ -66,7 +71,7 @@ _decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
 _decode_metadata: Callable[[Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
 
 
-class ChatRequest(Struct, frozen=True, kw_only=True, gc=False):
+class ChatRequest(Struct, frozen=True, gc=False):
     """What the gateway needs to know of a chat request's body; the rest stays bytes.
 
     `asks_usage`: the client itself asked for the usage chunk of a stream. `metadata` holds the string members whose
@@ -124,48 +129,106 @@ def read_chat_request(body: bytes) -> ChatRequest:
     try:
         check_text(body)
         found = _decode_body(body)
-        model_span = _find_model(body)
+        messages, around, start = _split(body, found.messages)
+        if messages[0] != _BRACKET:
+            raise _wrong_type("messages", "an array of messages")
+        shape = _SHAPES.get(around)
+        if shape is None:
+            shape = _read_shape(body, found, around, start)
     except msgspec.ValidationError as error:
         raise _name_fault(body, error) from None
     except (JsonError, msgspec.DecodeError, RecursionError) as error:
         raise _malformed(error) from None
-    messages = bytes(found.messages)
-    if not messages.startswith(b"["):
-        raise _wrong_type("messages", "an array of messages")
+    span = shape.model_span
+    if span[0] >= start:
+        span = (span[0] + len(messages), span[1] + len(messages))
+    has_words_only = b'"type"' not in messages and (b"\\" not in messages or b"\\u" not in messages)
+    return ChatRequest(
+        body,
+        shape.model,
+        span,
+        shape.is_stream,
+        shape.asks_usage,
+        shape.has_options,
+        TEXT_ONLY if has_words_only else _find_modalities(messages),
+        shape.metadata,
+    )
+
+
+class _Shape(Struct, frozen=True, gc=False):
+    """What a body says beside its messages; `model_span` counts without them."""
+
+    model: str
+    model_span: tuple[int, int]
+    is_stream: bool
+    asks_usage: bool
+    has_options: bool
+    metadata: Mapping[str, str]
+
+
+_SHAPES: dict[bytes, _Shape] = {}
+"""By the body less its messages, which is the same text with most requests of a client; short ones only, bounded."""
+
+
+def _split(body: bytes, value: Raw) -> tuple[bytes, bytes, int]:
+    """The messages' text, the body without it, and where it stood.
+
+    The last member of this name is the one that was decoded, and where it is not the only one, the rest shows it.
+    """
+    messages = bytes(value)
+    start = body.find(_MESSAGES) + _NUM_MESSAGES_BYTES
+    if not body.startswith(messages, start):
+        start = body.find(messages, start)  # white space, or the name stands somewhere else before
+        if start < 0:
+            start = body.rindex(messages)
+    return messages, body[:start] + body[start + len(messages) :], start
+
+
+def _read_shape(body: bytes, found: _Body, around: bytes, start: int) -> _Shape:
+    """What the members beside the messages say, after a check that no name that is decided upon is given twice.
+
+    The body is `around` with the messages put in at `start`.
+    """
     has_options = found.stream_options is not _ABSENT
     asks_usage = False
     if has_options:
         options = _read_field(found.stream_options, "stream_options", _decode_options, "an object")
         asks_usage = options is not None and options.include_usage is True
-    return ChatRequest(
-        body=body,
-        model=found.model,
-        model_span=model_span,
-        is_stream=found.stream is True,
-        asks_usage=asks_usage,
-        has_options=has_options,
-        modalities=TEXT_ONLY if b'"type"' not in body and b"\\u" not in body else _find_modalities(messages),
-        metadata=_NO_METADATA if found.metadata is _ABSENT else _read_metadata(found.metadata),
+    shape = _Shape(
+        found.model,
+        _find_model(body, around, start),
+        found.stream is True,
+        asks_usage,
+        has_options,
+        _NO_METADATA if found.metadata is _ABSENT else _read_metadata(found.metadata),
     )
+    if len(around) <= _MAX_SHAPE_BYTES:
+        if len(_SHAPES) >= _MAX_SHAPES:
+            _SHAPES.clear()
+        _SHAPES[around] = shape
+    return shape
 
 
-def _find_model(body: bytes) -> tuple[int, int]:
-    """Where the model's value stands, after a check that no name that is decided upon is given twice.
+def _find_model(body: bytes, around: bytes, start: int) -> tuple[int, int]:
+    """Where the model's value stands in `around`, which is the body without its messages, cut out at `start`.
 
-    A name that occurs once in the whole text, where no escape can hide another, is the member itself. Anything less
-    plain (the name in a nested schema, an escape) is walked over member by member.
+    A name that occurs once in the text, where no escape can hide another, is the member itself. Anything less plain
+    (the name in a nested schema, an escape) is walked over member by member.
     """
     if (
-        b"\\u" not in body
-        and body.count(b'"model"') == 1
-        and body.count(b'"messages"') == 1
-        and (b'"stream' not in body or (body.count(b'"stream"') <= 1 and body.count(b'"stream_options"') <= 1))
-        and body.count(b'"metadata"') <= 1
+        b"\\" not in around
+        and around.count(b'"model"') == 1
+        and around.count(b'"messages"') == 1
+        and around.count(b'"stream"') <= 1
+        and around.count(b'"stream_options"') <= 1
+        and around.count(b'"metadata"') <= 1
     ):
-        value = _MODEL_VALUE.search(body)
+        value = _MODEL_VALUE.search(around)
         if value is not None:
             return value.span(1)
-    return read_object(body).spans["model"]
+    begin, end = read_object(body).spans["model"]
+    num_bytes = len(body) - len(around) if begin > start else 0
+    return begin - num_bytes, end - num_bytes
 
 
 def _name_fault(body: bytes, error: msgspec.ValidationError) -> RequestError:
@@ -345,14 +408,14 @@ def read_chat_facts(body: bytes) -> ReplyFacts | None:
     finish_reason = choices[0].finish_reason
     buckets, basis = _NO_USAGE if usage is None else parse_usage(usage)
     return ReplyFacts(
-        model=reply.model,
-        fingerprint=reply.system_fingerprint,
-        finish_reason=finish_reason,
-        usage=buckets,
-        usage_basis=basis,
-        is_error=reply.error is not _NULL and reply.is_error,
-        is_filtered=finish_reason == "content_filter",
-        is_refusal=b'"refusal"' in body and _is_refusal(body),
+        reply.model,
+        reply.system_fingerprint,
+        finish_reason,
+        buckets,
+        basis,
+        reply.error is not _NULL and reply.is_error,
+        finish_reason == "content_filter",
+        b'"refusal"' in body and _is_refusal(body),
     )
 
 
@@ -382,6 +445,8 @@ def parse_usage(usage: WireUsage | None) -> tuple[Usage | None, UsageBasis]:
     if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
         return None, UsageBasis.UNKNOWN
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    if prompt is None and completion is None and usage.prompt_tokens >= 0 and usage.completion_tokens >= 0:
+        return Usage(usage.prompt_tokens, 0, 0, usage.completion_tokens), UsageBasis.MEASURED
     cache_read = (prompt and prompt.cached_tokens) or 0
     cache_write = (prompt and prompt.cache_write_tokens) or 0
     reasoning = (completion and completion.reasoning_tokens) or 0

@@ -27,7 +27,7 @@ class UntranslatableError(RequestError):
         super().__init__(400, ErrorCode.INVALID_REQUEST, message, param=param)
 
 
-class ReplyFacts(Struct, frozen=True, kw_only=True, gc=False):
+class ReplyFacts(Struct, frozen=True, gc=False):
     """What is metered of a whole reply. `finish_reason` is the endpoint's own word for it."""
 
     model: str | None = None

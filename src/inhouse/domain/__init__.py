@@ -14,7 +14,7 @@ from inhouse.domain.errors import (
     SourceLocation,
     StateError,
 )
-from inhouse.domain.ids import make_trace_id
+from inhouse.domain.ids import make_trace_id, make_trace_tails
 from inhouse.domain.signals import Signals
 from inhouse.domain.snapshot import (
     ApiKey,
@@ -91,4 +91,5 @@ __all__ = [
     "digest_variant",
     "format_usd",
     "make_trace_id",
+    "make_trace_tails",
 ]

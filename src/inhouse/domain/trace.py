@@ -24,7 +24,7 @@ class TraceStatus(StrEnum):
     CLIENT_CLOSED = "client_closed"
 
 
-class Attempt(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Attempt(Struct, frozen=True, omit_defaults=True, gc=False):
     """One try at one replica; `duration_ms` from send to its end.
 
     Where it failed, `code` is the error code and `message` says which deadline, limit or fault it was.

@@ -16,7 +16,7 @@ class UsageBasis(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Usage(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
     """Tokens of one request, each token in exactly one bucket; the sum is what the endpoint reported in total."""
 
     input_uncached: int = 0

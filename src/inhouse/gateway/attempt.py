@@ -22,6 +22,7 @@ from inhouse.backends import (
     split_events,
 )
 from inhouse.domain import EndpointError, ErrorCode, Signals, TraceStatus
+from inhouse.gateway.chunk_relay import ChunkRelay
 from inhouse.gateway.connection import ClientConnection
 from inhouse.gateway.record import ContentCapture, Outcome
 from inhouse.telemetry import StreamAnswer, measure_signals, read_answer, read_ask
@@ -30,9 +31,8 @@ MAX_BUFFERED_BYTES = 67_108_864
 """What is held whole before the commit point: an unstreamed reply, or a stream on a buffered route. More is refused."""
 _EVENT_STREAM = b"text/event-stream"
 _OK = 200
+_read_clock = time.perf_counter
 _BARE_DONE = b"data: [DONE]"
-_NOTHING = b"\0"
-"""Begins and ends no event: a template not yet learned."""
 
 
 class AttemptOwner(Protocol):
@@ -40,6 +40,10 @@ class AttemptOwner(Protocol):
 
     def take_ready(self, attempt: AttemptCall) -> None:
         """The reply can be committed: an unstreamed one is complete, a stream's first event is there."""
+        ...
+
+    def take_answer(self, attempt: AttemptCall, facts: ReplyFacts) -> None:
+        """The reply can be committed: it is unstreamed, an answer, and passes as it came."""
         ...
 
     def take_failure(self, attempt: AttemptCall, error: EndpointError) -> None:
@@ -97,9 +101,7 @@ class AttemptCall(Call):
     _num_bytes = 0
     _client: ClientConnection | None = None
     _capture: ContentCapture | None = None
-    _alike_start = _NOTHING
-    _alike_end = _NOTHING
-    _num_alike = 0
+    _chunks: ChunkRelay | None = None
     _answer: StreamAnswer | None = None
     _is_ended = False
     _has_passed_end = False
@@ -120,7 +122,7 @@ class AttemptCall(Call):
         self.first_byte_s = terms.first_byte_s
         self.idle_s = terms.idle_s
         self.total_at = total_at
-        self.began_at = time.perf_counter()
+        self.began_at = _read_clock()
 
     @property
     def status(self) -> int:
@@ -169,8 +171,8 @@ class AttemptCall(Call):
     def summarize(self, status: TraceStatus, http_status: int, error_code: ErrorCode | None = None) -> Outcome:
         """What the close record says of this reply as far as it came."""
         if not self.is_stream:
-            return Outcome(status, http_status, error_code, self.facts, signals=self._measure_whole())
-        self._count_alike()
+            return Outcome(status, http_status, error_code, self.facts, signals=self.measure_whole())
+        self._count_relayed()
         meter = self._meter
         facts = meter.facts()
         return Outcome(
@@ -214,6 +216,15 @@ class AttemptCall(Call):
 
     def on_whole(self, head: ReplyHead, body: bytes) -> None:
         """An unstreamed reply in one read."""
+        if head.memo is not None and head.status == _OK and self._translator is None and not self._wire.is_stream:
+            self.connection = None
+            facts = self._terms.plan.read_facts(body)
+            if facts is not None and not facts.is_error:
+                self.head, self.facts = head, facts
+                self.body = self._whole = body
+                self._is_over = True
+                self._owner.take_answer(self, facts)
+                return
         self.on_head(head)
         if self.is_stream:
             if body:
@@ -235,30 +246,20 @@ class AttemptCall(Call):
             except EventTooLongError as error:
                 self._give_up(EndpointError(ErrorCode.UPSTREAM_ERROR, str(error)))
                 return
+            if self._chunks is not None:  # while part of an event waits, no chunk is an event
+                self.relay = None if self._cutter.tail else self._chunks.take
             if block:
                 self._take_events(block)
 
     def take_chunk(self, framed: bytes, start: int) -> bool:
-        """Relay one chunk that is one more plain content event like the ones before, bytes and framing as they came.
+        """Relay one whole chunk that is one more plain content event like the ones before."""
+        return self.relay is not None and self._chunks is not None and self._chunks.take_new(framed, start)
 
-        Like: it differs from an earlier plain chunk in its content text alone. A text with a quote in it (escaped, as
-        JSON wants) is left to the meter, so whatever else the event says is what the earlier one said.
-        """
-        begin, end = self._alike_start, self._alike_end
-        if (
-            not framed.startswith(begin, start)
-            or not framed.endswith(end)
-            or self._client is None
-            or self._cutter.tail
-            or framed.find(b'"', start + len(begin), len(framed) - len(end)) >= 0
-        ):
-            return False
-        self._num_alike += 1
-        self.progress_at = time.perf_counter()
-        if self._answer is not None:
-            self._answer.add_text(framed[start + len(begin) : len(framed) - len(end)])
-        self._client.pass_chunk(framed, start)
-        return True
+    def find_progress(self) -> float:
+        """Chunks that were relayed past the meter are progress."""
+        if self._chunks is not None and self._chunks.last_at > self.progress_at:
+            self.progress_at = self._chunks.last_at
+        return self.progress_at
 
     def on_end(self) -> None:
         """The body is complete."""
@@ -353,15 +354,28 @@ class AttemptCall(Call):
         if not meter.take_plain(data, now):
             return False
         self.progress_at = now
-        self._alike_start, self._alike_end = meter.alike_start, meter.alike_end
+        self._learn_chunk(client, meter)
         self._gather(data)
         client.write_part(data)
         return True
 
+    def _learn_chunk(self, client: ClientConnection, meter: ChatMeter) -> None:
+        """From now on chunks like the one just metered are relayed past the meter."""
+        if meter.alike_start is None:
+            return
+        if self._chunks is None:
+            write = client.chunk_writer()
+            if write is None:
+                return
+            self._chunks = ChunkRelay(write, self._answer)
+        self._count_relayed()
+        self._chunks.learn(meter.alike_start, meter.alike_end)
+        self.relay = self._chunks.take
+
     def _take_events(self, block: bytes) -> None:
         """Meter whole events, translate them where that is asked, and pass or keep them."""
         now = time.perf_counter()
-        self._count_alike()
+        self._count_relayed()
         self._gather(block)
         passed, has_progress = self._meter.feed(block, now)
         if self._meter.is_malformed:
@@ -424,7 +438,8 @@ class AttemptCall(Call):
                 if data is not None:
                     self._answer.add_event(data)
 
-    def _measure_whole(self) -> Signals | None:
+    def measure_whole(self) -> Signals | None:
+        """The free signals of an unstreamed answer; None where they are not wanted, or it has no words."""
         terms, facts = self._terms, self.facts
         if not terms.is_measured or facts is None:
             return None
@@ -477,12 +492,16 @@ class AttemptCall(Call):
             error = EndpointError(ErrorCode.UPSTREAM_ERROR, "the endpoint's stream broke off with an error")
         self._owner.take_end(self, error)
 
-    def _count_alike(self) -> None:
-        """Tell the meter of the chunks that were relayed without it."""
-        if self._num_alike:
-            self._meter.num_chunks += self._num_alike
-            self._meter.last_content_at = self.progress_at
-            self._num_alike = 0
+    def _count_relayed(self) -> None:
+        """Tell the meter of the chunks that were relayed past it."""
+        chunks = self._chunks
+        if chunks is None:
+            return
+        chunks.settle()
+        if chunks.num_taken:
+            self._meter.num_chunks += chunks.num_taken
+            self._meter.last_content_at = chunks.last_at
+            chunks.num_taken = 0
 
     def _give_up(self, error: EndpointError) -> None:
         """The reply is not what it should be: close the connection, and fail."""

@@ -18,7 +18,7 @@ MAX_ROUTE_CHARS = 200
 _PIN_HEADER = b"x-inhouse-endpoint"
 _FORWARDED = (b"accept", b"x-request-id", b"traceparent", b"tracestate", b"anthropic-beta")
 _JSON = b"application/json"
-_NO_TAGS: dict[str, str] = {}
+NO_TAGS: dict[str, str] = {}
 
 
 class Call(Struct, frozen=True, gc=False):
@@ -60,18 +60,18 @@ def read_call(dialect: ClientDialect, request: Request, view: ServingView) -> Ca
     Raises:
         RequestError: 401, 403, 400 or 404, naming what to mend.
     """
-    memo = request.memo
+    memo = request.head.memo
     head = memo.facts
     if memo.owner is not view or not isinstance(head, HeadFacts):
         head = memo.facts = _read_headers(request.headers, view)
-        memo.owner = view
+        memo.owner, memo.ways = view, {}
     wire = dialect.read(request.body)
     model = wire.model
     if head.is_plain and not wire.metadata and wire.modalities is TEXT_ONLY and model in view.plain_routes:
         routes = head.key.routes
         if routes is None or model in routes:
             facts = view.plain_routes[model]
-            return Call(dialect, request, wire, head.key, facts, head.forwarded, None, _NO_TAGS, True)
+            return Call(dialect, request, wire, head.key, facts, head.forwarded, None, NO_TAGS, True)
     return _read_labelled(dialect, request, wire, head, view)
 
 
@@ -111,7 +111,7 @@ def _read_labelled(
         pinned_endpoint=head.pinned,
     )
     _check_route(facts, head.key, view)
-    read = read_tags(tags) if tags else _NO_TAGS
+    read = read_tags(tags) if tags else NO_TAGS
     return Call(dialect, request, wire, head.key, facts, head.forwarded, user, read, False)
 
 

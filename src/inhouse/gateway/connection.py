@@ -13,7 +13,7 @@ from msgspec import Struct
 from inhouse.backends import NEVER, Deadline
 from inhouse.domain import ErrorCode, RequestError
 from inhouse.gateway.chunked import ChunkedDecoder, too_large
-from inhouse.gateway.head import HeadMemo, HeadReader, RequestHead, refuse
+from inhouse.gateway.head import HeadReader, RequestHead, refuse
 from inhouse.gateway.replies import JSON_HEADER, ErrorDetail, describe_refusal, error_body, status_line
 from inhouse.gateway.settings import LimitSettings
 
@@ -30,18 +30,31 @@ _SIZE_LINES = tuple(b"%x\r\n" % length for length in range(_NUM_SIZE_LINES))
 
 
 class Request(Struct, frozen=True, gc=False):
-    """One whole request. `arrived_at` is `time.perf_counter()` at its last byte. `target` is the path with its query.
+    """One whole request. `arrived_at` is `time.perf_counter()` at its last byte."""
 
-    Decisions rest on `path` alone.
-    """
-
-    method: str
-    path: str
-    target: str
-    headers: dict[bytes, bytes]
+    head: RequestHead
     body: bytes
     arrived_at: float
-    memo: HeadMemo
+
+    @property
+    def method(self) -> str:
+        """As it came."""
+        return self.head.method
+
+    @property
+    def path(self) -> str:
+        """What decisions rest on."""
+        return self.head.path
+
+    @property
+    def target(self) -> str:
+        """The path with its query."""
+        return self.head.target
+
+    @property
+    def headers(self) -> dict[bytes, bytes]:
+        """Names in lower case."""
+        return self.head.headers
 
 
 class Flow(Protocol):
@@ -99,6 +112,10 @@ class _State(Enum):
     GONE = auto()
 
 
+_HEAD, _BUSY = _State.HEAD, _State.BUSY
+_read_clock = time.perf_counter
+
+
 class ClientConnection(asyncio.Protocol):
     """Reads a request, hands it to the host, takes its reply, reads the next.
 
@@ -147,16 +164,17 @@ class ClientConnection(asyncio.Protocol):
 
     def reply(self, status: int, headers: bytes, body: bytes) -> None:
         """Write a whole reply. `headers` are whole header lines; content-length and connection are added."""
-        transport = self._transport
-        if transport is None or self._state is not _State.BUSY:
+        transport, head = self._transport, self._head
+        if transport is None or self._state is not _BUSY:
             return
         self._has_begun = True
-        closes = self._must_close()
-        is_bodyless = self._head is not None and self._head.method == "HEAD"
-        transport.write(
-            b"%b%bcontent-length: %d\r\n%b\r\n%b"
-            % (status_line(status), headers, len(body), _CLOSE if closes else b"", b"" if is_bodyless else body)
-        )
+        closes = head is None or not head.keeps_alive or self._host.is_draining
+        length = b"content-length: %d\r\n\r\n" % len(body)
+        if closes:
+            length = _CLOSE + length
+        if head is not None and head.method == "HEAD":
+            body = b""
+        transport.write(b"".join((status_line(status), headers, length, body)))
         self._finish(closes=closes)
 
     def begin_stream(self, headers: bytes, flow: Flow, status: int = 200, framing: bytes = CHUNKED) -> None:
@@ -187,10 +205,14 @@ class ClientConnection(asyncio.Protocol):
                 data = (_SIZE_LINES[length] if length < _NUM_SIZE_LINES else b"%x\r\n" % length) + data + b"\r\n"
             self._transport.write(data)
 
-    def pass_chunk(self, framed: bytes, start: int) -> None:
-        """Write a part of a stream that is framed as an HTTP chunk already, its payload from `start` on."""
-        if self._transport is not None and self._state is _State.BUSY:
-            self._transport.write(framed if self._is_framed else framed[start:-2])
+    def chunk_writer(self) -> Callable[[bytes], None] | None:
+        """What writes a part of the stream under way that is framed as an HTTP chunk already; None where none may be.
+
+        It is good until the stream ends.
+        """
+        if self._transport is None or self._state is not _BUSY or not self._is_framed:
+            return None
+        return self._transport.write
 
     def end_stream(self) -> None:
         """End a stream's body."""
@@ -271,7 +293,7 @@ class ClientConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Take bytes according to what is awaited."""
         state = self._state
-        if state is _State.HEAD and not self._is_writing_paused and not self._buffer and self._take_whole(data):
+        if state is _HEAD and not self._buffer and not self._is_writing_paused and self._take_whole(data):
             return
         is_free = not self._is_writing_paused and not self._is_turn_due
         if state is _State.BODY or (state is _State.HEAD and is_free):
@@ -329,15 +351,19 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_whole(self, data: bytes) -> bool:
         """Dispatch a request that came in one read, as most do; False where it must be read step by step."""
-        end = data.find(b"\r\n\r\n") + 4
-        limits = self._limits
-        if end < 5 or end > limits.max_header_bytes or len(data) - end > limits.max_body_bytes:
-            return False
-        try:
-            head = self._reader.read(data[:end])
-        except RequestError:
-            return False  # refused step by step
-        if head.content_length != len(data) - end:
+        reader, limits = self._reader, self._limits
+        if data.startswith(reader.text):
+            head, end = reader.head, len(reader.text)
+        else:
+            end = data.find(b"\r\n\r\n") + 4
+            if end < 5 or end > limits.max_header_bytes:
+                return False
+            try:
+                head = reader.read(data[:end])
+            except RequestError:
+                return False  # refused step by step
+        num_bytes = len(data) - end
+        if head is None or head.content_length != num_bytes or num_bytes > limits.max_body_bytes:
             return False
         self._head = head
         self._dispatch(head, data[end:])
@@ -400,12 +426,11 @@ class ClientConnection(asyncio.Protocol):
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _dispatch(self, head: RequestHead, body: bytes) -> None:
-        self._state = _State.BUSY
+        self._state = _BUSY
         self._has_begun = False
         self._deadline.at = NEVER
-        request = Request(head.method, head.path, head.target, head.headers, body, time.perf_counter(), head.memo)
-        serving = self._host.serve(request, self)
-        if self._state is _State.BUSY:
+        serving = self._host.serve(Request(head, body, _read_clock()), self)
+        if self._state is _BUSY:
             self._serving = serving
 
     def _refuse_reading(self, error: RequestError) -> None:
@@ -425,10 +450,14 @@ class ClientConnection(asyncio.Protocol):
         if closes:
             self._linger()
             return
-        self._state = _State.HEAD
-        self._deadline.put_off(self._loop.time() + self._limits.idle_timeout_s)
-        if not self._is_writing_paused:  # else the next request is read when the client has taken its replies
-            self._take_turn()
+        self._state = _HEAD
+        at, deadline = self._loop.time() + self._limits.idle_timeout_s, self._deadline
+        if at >= deadline.armed_for:
+            deadline.at = at
+        else:
+            deadline.set(at)
+        if (self._buffer or self._is_reading_paused) and not self._is_writing_paused:
+            self._take_turn()  # else the next request is read when the client has taken its replies
 
     def _take_turn(self) -> None:
         """See to what came while a request was served, after what is under way: pipelined requests would nest."""

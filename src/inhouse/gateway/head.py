@@ -37,6 +37,8 @@ _MAX_MEMORY_BYTES = 4096
 """A longer head is not remembered, nor are its lines."""
 _NUM_LENGTH_NAME_BYTES = len(b"\r\ncontent-length: ")
 _NUM_LINE_PARTS = 3
+_NOTHING = b"\0"
+"""Begins no request."""
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]++): *+([\x20-\x7e\x80-\xff]*+)")
 """Tabs are left out of values: parsers disagree on where they may stand, and no client sends them."""
@@ -50,13 +52,17 @@ _TARGET = re.compile(
 
 
 class HeadMemo(Struct):
-    """What others derived from a head, for the next request with the same: `facts` hold only under `owner`."""
+    """What others derived from a head, for the next request with the same. It holds only under `owner`.
+
+    `facts` is what the head says, `ways` what was decided for requests that differ in nothing but what they say.
+    """
 
     owner: object = None
     facts: object = None
+    ways: dict[object, object] = {}
 
 
-class RequestHead(Struct, frozen=True, kw_only=True):
+class RequestHead(Struct, frozen=True):
     """A request's head. `headers` has lower-case names and no content-length: `content_length` is that.
 
     `content_length` is None where the body is chunked. `headers` may be shared by the heads of one connection: nobody
@@ -82,14 +88,15 @@ class HeadReader:
         max_headers: header lines of one request; more are refused.
     """
 
-    __slots__ = ("_head", "_max_headers", "_prefix", "_suffix", "_text")
+    __slots__ = ("_max_headers", "_prefix", "_suffix", "head", "text")
 
     def __init__(self, max_headers: int = MAX_HEADERS) -> None:
         self._max_headers = max_headers
-        self._text = b""
         self._prefix = b""
         self._suffix = b""
-        self._head: RequestHead | None = None
+        self.text = _NOTHING
+        """The head that came last; whatever begins with it has that very head."""
+        self.head: RequestHead | None = None
 
     def read(self, text: bytes) -> RequestHead:
         """The same as `read_head`.
@@ -97,15 +104,17 @@ class HeadReader:
         Raises:
             RequestError: as there.
         """
-        known = self._head
+        known = self.head
         if known is not None:
-            if text == self._text:
+            if text == self.text:
                 return known
             prefix, suffix = self._prefix, self._suffix
             if prefix and text.startswith(prefix) and text.endswith(suffix):
                 digits = text[len(prefix) : len(text) - len(suffix)]
                 if digits.isdigit() and len(digits) <= _MAX_LENGTH_DIGITS:
-                    return _with_length(known, int(digits))
+                    self.text = text
+                    self.head = _with_length(known, int(digits))
+                    return self.head
         head = read_head(text, self._max_headers)
         if len(text) <= _MAX_MEMORY_BYTES:
             self._remember(text, head)
@@ -113,7 +122,7 @@ class HeadReader:
 
     def _remember(self, text: bytes, head: RequestHead) -> None:
         """Keep the head, and what stands before and behind the digits of its content-length."""
-        self._text, self._head, self._prefix = text, head, b""
+        self.text, self.head, self._prefix = text, head, b""
         at = text.find(b"\r\ncontent-length: ")
         if at < 0:
             at = text.find(b"\r\nContent-Length: ")
@@ -167,15 +176,15 @@ def refuse(reason: str) -> RequestError:
 
 def _with_length(head: RequestHead, content_length: int) -> RequestHead:
     return RequestHead(
-        method=head.method,
-        path=head.path,
-        target=head.target,
-        headers=head.headers,
-        is_http_10=head.is_http_10,
-        keeps_alive=head.keeps_alive,
-        content_length=content_length,
-        expects_continue=head.expects_continue,
-        memo=head.memo,
+        head.method,
+        head.path,
+        head.target,
+        head.headers,
+        head.is_http_10,
+        head.keeps_alive,
+        content_length,
+        head.expects_continue,
+        head.memo,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from msgspec import Struct
 
 from inhouse.domain import Endpoint
@@ -31,11 +33,8 @@ class ReplicaHealth:
     def __init__(self, settings: EjectionSettings) -> None:
         self._settings = settings
         self._records: dict[str, _Record] = {}
-
-    @property
-    def is_untroubled(self) -> bool:
-        """Whether no replica has failed since its last success: nothing to look at."""
-        return not self._records
+        self.troubled: Collection[str] = self._records.keys()
+        """Replicas that have failed since their last success; while there are none, nothing need be looked at."""
 
     def list_out(self, endpoint: Endpoint, now: float) -> dict[str, str]:
         """Replicas of the endpoint that take no request now, with the reason in words.

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Struct
 
-from inhouse.backends import Outgoing, Target, name_pool, parse_target
+from inhouse.backends import Target, Way, name_pool, parse_target
 from inhouse.domain import Candidate, Endpoint, EndpointKind, Observed, Replica, StateError, make_trace_id
 from inhouse.gateway.auth import Authenticator
 from inhouse.gateway.connection import ClientConnection, Request
@@ -89,14 +89,9 @@ class Observer:
         dialect = _find_dialect(request)
         draft = self._open_trace(request, dialect, view, upstream)
         call = ObservedCall(self._parts, client, draft, dialect, is_head=request.method == "HEAD")
-        outgoing = Outgoing(
-            upstream.target,
-            _build_head(request, upstream, is_metered=dialect is not None) + request.body,
-            observed.network,
-            self._parts.settings.timeouts.connect_s,
-            upstream.pool,
-        )
-        self._parts.client.start(outgoing, call)
+        way = Way(upstream.target, observed.network, self._parts.settings.timeouts.connect_s, upstream.pool)
+        payload = _build_head(request, upstream, is_metered=dialect is not None) + request.body
+        self._parts.client.start(way, payload, call)
         return call
 
     def _prepare(self, observed: Observed) -> _Upstream:

@@ -21,7 +21,6 @@ from inhouse.domain import (
     ErrorCode,
     Replica,
     Signals,
-    TraceClose,
     TraceOpen,
     TraceStatus,
     Usage,
@@ -32,29 +31,27 @@ from inhouse.gateway.why import RecentTraces
 MAX_CAPTURE_BYTES = 262_144
 _BYTES_PER_TOKEN = 4
 _TRUNCATED = "\n[truncated]"
-_MAX_TEMPLATES = 256
+_MAX_TEXTS = 256
 _ANY_ID = "0" * 32
 _ANY_TIME = 1.5
 _NO_FACTS = ReplyFacts()
 _encode = msgspec.json.encode
+_read_clock = time.perf_counter
+_OK = 200
 
 
 class TraceSink(Protocol):
-    """Where records go. They are on disk when a write returns; StateError where one is not."""
+    """Where records go. They are on disk when the write returns; StateError where one is not."""
 
-    def write(self, record: TraceOpen | TraceClose) -> None:
-        """Put one record on disk."""
-        ...
-
-    def write_line(self, buffer: bytearray) -> None:
-        """Put one record that is encoded already on disk."""
+    def write_line(self, line: bytes) -> None:
+        """Put one record, encoded and with its newline, on disk."""
         ...
 
 
 class TraceLabels(Struct, kw_only=True):
     """What is known of a request before it is sent, but for its id and time; the words of `TraceOpen` apply.
 
-    Requests that differ in nothing else share one, and with it the encoded text around id and time.
+    Requests that differ in nothing else share one, and with it the text of their records as far as it is the same.
     """
 
     writer: str
@@ -68,49 +65,122 @@ class TraceLabels(Struct, kw_only=True):
     is_eval: bool
     snapshot_version: int
     reasons: tuple[str, ...]
-    templates: dict[tuple[str, str], tuple[bytes, bytes, bytes, TraceOpen]] = {}
+    _texts: dict[tuple[str, str], RecordTexts] = {}
 
-    def encode_open(
-        self, trace_id: str, started_at: float, candidate: Candidate, endpoint: Endpoint, replica: Replica
-    ) -> tuple[bytearray, TraceOpen]:
-        """The open record as JSON, and one like it in all but id and time."""
+    def texts(self, candidate: Candidate, endpoint: Endpoint, replica: Replica) -> RecordTexts:
+        """What the records of such requests at one replica have in common."""
         key = (candidate.variant, replica.replica_id)
-        template = self.templates.get(key)
-        if template is None:
-            if len(self.templates) >= _MAX_TEMPLATES:
-                self.templates.clear()
-            template = self.templates[key] = self._make_template(candidate, endpoint, replica)
-        before, between, after, opened = template
-        line = b"%b%b%b%b%b" % (before, trace_id.encode(), between, repr(started_at).encode(), after)
-        return bytearray(line), opened
+        texts = self._texts.get(key)
+        if texts is None:
+            if len(self._texts) >= _MAX_TEXTS:
+                self._texts.clear()
+            texts = self._texts[key] = RecordTexts(self, candidate, endpoint, replica)
+        return texts
 
-    def _make_template(
-        self, candidate: Candidate, endpoint: Endpoint, replica: Replica
-    ) -> tuple[bytes, bytes, bytes, TraceOpen]:
+
+class RecordTexts:
+    """The text that the records of alike requests share, so that only what differs is encoded for each.
+
+    Args:
+        labels: what is known of the requests.
+        candidate: of the attempt that ended them.
+        endpoint: the candidate's.
+        replica: where it was asked.
+    """
+
+    __slots__ = ("_candidate", "_close_heads", "_endpoint", "_open_head", "_open_middle", "_open_tail", "_replica",
+                 "_writer", "whole_head")  # fmt: skip
+
+    def __init__(self, labels: TraceLabels, candidate: Candidate, endpoint: Endpoint, replica: Replica) -> None:
+        self._candidate, self._endpoint, self._replica, self._writer = candidate, endpoint, replica, labels.writer
         opened = TraceOpen(
             trace_id=_ANY_ID,
-            writer=self.writer,
+            writer=labels.writer,
             started_at=_ANY_TIME,
-            route=self.route,
+            route=labels.route,
             variant=candidate.variant,
             endpoint_id=candidate.endpoint_id,
             replica_id=replica.replica_id,
-            key_id=self.key_id,
-            team=self.team,
-            task=self.task,
-            user=self.user,
-            tags=dict(self.tags),
-            is_stream=self.is_stream,
-            is_eval=self.is_eval,
+            key_id=labels.key_id,
+            team=labels.team,
+            task=labels.task,
+            user=labels.user,
+            tags=dict(labels.tags),
+            is_stream=labels.is_stream,
+            is_eval=labels.is_eval,
             is_simulated=endpoint.is_simulated,
             variant_digest=candidate.variant_digest,
             endpoint_digest=endpoint.digest,
-            snapshot_version=self.snapshot_version,
-            reasons=self.reasons,
+            snapshot_version=labels.snapshot_version,
+            reasons=labels.reasons,
         )
-        before, _, rest = _encode(opened).partition(_ANY_ID.encode())
-        between, _, after = rest.partition(b'"started_at":1.5')
-        return before, between + b'"started_at":', after, opened
+        self._open_head, _, rest = _encode(opened).partition(_ANY_ID.encode())
+        middle, _, tail = rest.partition(b'"started_at":1.5')
+        self._open_middle, self._open_tail = middle + b'"started_at":', tail + b"\n"
+        self._close_heads: dict[tuple[TraceStatus, int, str | None], bytes] = {}
+        self.whole_head = self.close_head(TraceStatus.COMPLETE, 200, None)
+
+    def open_line(self, trace_id: str, started_at: float) -> bytes:
+        """The open record."""
+        return b"".join((self._open_head, trace_id.encode(), self._open_middle, _encode(started_at), self._open_tail))
+
+    def close_head(self, status: TraceStatus, http_status: int, error_code: str | None) -> bytes:
+        """The close record up to what differs between requests that end alike; `_Ending` follows, without its brace."""
+        key = (status, http_status, error_code)
+        head = self._close_heads.get(key)
+        if head is None:
+            candidate, endpoint = self._candidate, self._endpoint
+            ended = _AlikeEnding(
+                writer=self._writer,
+                status=status,
+                http_status=http_status,
+                variant=candidate.variant,
+                endpoint_id=candidate.endpoint_id,
+                replica_id=self._replica.replica_id,
+                variant_digest=candidate.variant_digest,
+                endpoint_digest=endpoint.digest,
+                is_simulated=endpoint.is_simulated,
+                error_code=error_code,
+            )
+            head = self._close_heads[key] = _encode(ended)[:-1] + b","
+        return head
+
+
+class _AlikeEnding(Struct, kw_only=True, omit_defaults=True, tag="close", tag_field="kind"):
+    """The members of `TraceClose` that requests which end alike have in common."""
+
+    writer: str
+    status: TraceStatus
+    http_status: int
+    variant: str
+    endpoint_id: str
+    replica_id: str
+    variant_digest: str | None = None
+    endpoint_digest: str | None = None
+    is_simulated: bool = False
+    error_code: str | None = None
+
+
+class _Ending(Struct, omit_defaults=True, gc=False):
+    """The other members of `TraceClose`."""
+
+    trace_id: str
+    ended_at: float
+    e2e_ms: float
+    overhead_ms: float
+    attempts: tuple[Attempt, ...]
+    finish_reason: str | None
+    reported_model: str | None
+    fingerprint: str | None
+    usage: Usage | None
+    usage_basis: UsageBasis
+    cost_usd: float | None
+    price_id: str | None
+    signals: Signals | None = None
+    ttft_ms: float | None = None
+    tpot_ms: float | None = None
+    num_chunks: int | None = None
+    content: dict[str, str] | None = None
 
 
 class Outcome(Struct, gc=False):
@@ -169,15 +239,15 @@ class TraceDraft:
 
     __slots__ = (
         "_arrived_at",
-        "_candidate",
         "_endpoint",
         "_labels",
         "_num_request_bytes",
-        "_opened",
+        "_open_line",
         "_recent",
         "_replica",
         "_sink",
         "_started_at",
+        "_texts",
         "attempts",
         "capture",
         "is_closed",
@@ -186,10 +256,10 @@ class TraceDraft:
         "trace_id",
     )
 
-    _candidate: Candidate
     _endpoint: Endpoint
-    _opened: TraceOpen
     _replica: Replica
+    _open_line: bytes
+    _texts: RecordTexts
 
     def __init__(  # noqa: PLR0913, PLR0917  # one per request on the hot path: a struct of its own would cost more than it says
         self,
@@ -220,24 +290,61 @@ class TraceDraft:
         Raises:
             StateError: the record is not on disk, so nothing may be sent.
         """
-        self._candidate, self._endpoint, self._replica = candidate, endpoint, replica
+        self._endpoint, self._replica = endpoint, replica
+        texts = self._texts = self._labels.texts(candidate, endpoint, replica)
         if not self.is_open:
-            line, self._opened = self._labels.encode_open(self.trace_id, self._started_at, candidate, endpoint, replica)
+            line = self._open_line = texts.open_line(self.trace_id, self._started_at)
             self._sink.write_line(line)
             self.is_open = True
-            self.sent_at = time.perf_counter()
+            self.sent_at = _read_clock()
 
     def note_attempt(self, began_at: float, status: int | None, error: EndpointError | None = None) -> None:
         """Note the end of the attempt under way, which began at `began_at` (`time.perf_counter()` seconds)."""
         attempt = Attempt(
             endpoint_id=self._endpoint.endpoint_id,
             replica_id=self._replica.replica_id,
-            duration_ms=round((time.perf_counter() - began_at) * 1000.0, 3),
+            duration_ms=_count_ms(_read_clock() - began_at),
             code=None if error is None else error.code.value,
             status=status or None,
             message=None if error is None else str(error),
         )
         self.attempts = (*self.attempts, attempt)
+
+    def close_whole(self, facts: ReplyFacts, began_at: float, signals: Signals | None) -> None:
+        """The same as `note_attempt` and `close` for an unstreamed answer that is complete, in fewer steps.
+
+        Raises:
+            StateError: the record is not on disk.
+        """
+        if self.is_closed or not self.is_open:
+            return
+        self.is_closed = True
+        now, endpoint, usage = _read_clock(), self._endpoint, facts.usage
+        elapsed_s, price = now - self._arrived_at, endpoint.price
+        attempt = Attempt(endpoint.endpoint_id, self._replica.replica_id, int((now - began_at) * 1e6) / 1e3, None, _OK)
+        self.attempts = (*self.attempts, attempt)
+        if price is None or usage is None:
+            cost = price_id = None
+        else:
+            cost, price_id = price.price(usage), price.price_id
+        ending = _Ending(
+            self.trace_id,
+            self._started_at + elapsed_s,
+            int(elapsed_s * 1e6) / 1e3,
+            int((self.sent_at - self._arrived_at) * 1e6) / 1e3,
+            self.attempts,
+            facts.finish_reason,
+            facts.model,
+            facts.fingerprint,
+            usage,
+            facts.usage_basis,
+            cost,
+            price_id,
+            signals,
+        )
+        if self.capture is not None:
+            ending.content = self.capture.content()
+        self._write_close(self._texts.whole_head, ending)
 
     def close(self, outcome: Outcome) -> None:
         """Put the close record on disk, once; later calls do nothing.
@@ -252,22 +359,14 @@ class TraceDraft:
         usage, basis = facts.usage, facts.usage_basis
         if usage is None and outcome.is_estimated and outcome.num_chunks:
             usage, basis = self._estimate_usage(outcome.num_chunks), UsageBasis.ESTIMATED
-        candidate, endpoint = self._candidate, self._endpoint
-        price = None if usage is None else endpoint.price
-        elapsed_s = time.perf_counter() - self._arrived_at
-        closed = TraceClose(
+        price = None if usage is None else self._endpoint.price
+        elapsed_s = _read_clock() - self._arrived_at
+        ending = _Ending(
             trace_id=self.trace_id,
-            writer=self._labels.writer,
             ended_at=self._started_at + elapsed_s,
-            status=outcome.status,
-            http_status=outcome.http_status,
-            variant=candidate.variant,
-            endpoint_id=candidate.endpoint_id,
-            replica_id=self._replica.replica_id,
-            variant_digest=candidate.variant_digest,
-            endpoint_digest=endpoint.digest,
-            is_simulated=endpoint.is_simulated,
-            error_code=outcome.error_code,
+            e2e_ms=_count_ms(elapsed_s),
+            overhead_ms=_count_ms(self.sent_at - self._arrived_at),
+            attempts=self.attempts,
             finish_reason=facts.finish_reason,
             reported_model=facts.model,
             fingerprint=facts.fingerprint,
@@ -275,17 +374,20 @@ class TraceDraft:
             usage_basis=basis,
             cost_usd=None if price is None or usage is None else price.price(usage),
             price_id=None if price is None else price.price_id,
-            ttft_ms=None if first_at is None else round((first_at - self._arrived_at) * 1000.0, 3),
-            tpot_ms=None if first_at is None else _measure_tpot(outcome, usage),
-            e2e_ms=round(elapsed_s * 1000.0, 3),
-            overhead_ms=round((self.sent_at - self._arrived_at) * 1000.0, 3),
-            num_chunks=outcome.num_chunks,
-            attempts=self.attempts,
-            content=None if self.capture is None else self.capture.content(),
             signals=outcome.signals,
+            ttft_ms=None if first_at is None else _count_ms(first_at - self._arrived_at),
+            tpot_ms=None if first_at is None else _measure_tpot(outcome, usage),
+            num_chunks=outcome.num_chunks,
+            content=None if self.capture is None else self.capture.content(),
         )
-        self._recent.keep(self._opened, closed)
-        self._sink.write(closed)
+        code = outcome.error_code
+        head = self._texts.close_head(outcome.status, outcome.http_status, None if code is None else code.value)
+        self._write_close(head, ending)
+
+    def _write_close(self, head: bytes, ending: _Ending) -> None:
+        line = b"%b%b\n" % (head, _encode(ending)[1:])
+        self._recent.keep(self.trace_id, self._open_line, line)
+        self._sink.write_line(line)
 
     def _estimate_usage(self, num_chunks: int) -> Usage:
         """For a reply that broke off, or a stream whose usage nobody asked for: marked as an estimate.
@@ -300,7 +402,12 @@ def _measure_tpot(outcome: Outcome, usage: Usage | None) -> float | None:
     """Mean milliseconds per output token after the first; only where two tokens or more are known."""
     if outcome.first_content_at is None or outcome.last_content_at is None or usage is None or usage.output_total <= 1:
         return None
-    return round((outcome.last_content_at - outcome.first_content_at) * 1000.0 / (usage.output_total - 1), 3)
+    return _count_ms((outcome.last_content_at - outcome.first_content_at) / (usage.output_total - 1))
+
+
+def _count_ms(seconds: float) -> float:
+    """Milliseconds in whole microseconds."""
+    return int(seconds * 1e6) / 1e3
 
 
 def _bound_text(data: bytes) -> str:

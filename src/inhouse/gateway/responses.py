@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from inhouse.backends import ResponsesRequest, Turn, continue_request
+from inhouse.backends import ReplyFacts, ResponsesRequest, Turn, continue_request
 from inhouse.domain import TraceStatus
 from inhouse.gateway.attempt import AttemptCall
 from inhouse.gateway.call import Call, read_call
@@ -85,7 +85,7 @@ class ResponsesStarter:
         draft = self._starter.draft_trace(call, decision, view)
         machine = ConversationMachine(self._parts, client, call, decision, view)
         machine.conversation = conversation
-        machine.start(draft)
+        machine.start(draft, view.only_lane(decision, call.dialect.operation))
         return machine
 
     def _choose_shelf(
@@ -107,6 +107,11 @@ class ConversationMachine(RequestMachine):
         """The commit point; the attempt that comes to it is the answer."""
         self._answering = attempt
         super().take_ready(attempt)
+
+    def take_answer(self, attempt: AttemptCall, facts: ReplyFacts) -> None:
+        """The answer is looked at once more before its trace is closed."""
+        del facts
+        self.take_ready(attempt)
 
     def close_trace(self, outcome: Outcome) -> None:
         """Record the end, then hand the finished answer over to be kept. Both come before the client's last byte."""

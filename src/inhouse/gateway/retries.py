@@ -9,6 +9,7 @@ from inhouse.gateway.settings import RetrySettings
 _WINDOW_S = 10.0
 _ALWAYS_ALLOWED = 10
 _NUM_BUCKETS = 10
+_NO_SECOND = -1_000_000
 
 
 class RetryBudget:
@@ -19,11 +20,15 @@ class RetryBudget:
 
     def __init__(self, share: float) -> None:
         self._share = share
+        self._last = [_NO_SECOND, 0, 0]
         self._buckets: deque[list[int]] = deque(maxlen=_NUM_BUCKETS)
 
     def note_request(self, now: float) -> None:
         """A request came."""
-        self._bucket(now)[1] += 1
+        last = self._last
+        if now >= last[0] + 1:
+            last = self._bucket(now)
+        last[1] += 1
 
     def take(self, now: float) -> bool:
         """Count a retry, where one more is allowed."""
@@ -37,11 +42,10 @@ class RetryBudget:
         return True
 
     def _bucket(self, now: float) -> list[int]:
-        second = int(now)
-        buckets = self._buckets
-        if not buckets or buckets[-1][0] != second:
-            buckets.append([second, 0, 0])
-        return buckets[-1]
+        if now >= self._last[0] + 1:
+            self._last = [int(now), 0, 0]
+            self._buckets.append(self._last)
+        return self._last
 
 
 def choose_wait_s(settings: RetrySettings, num_rounds: int, retry_after_s: float | None, chance: float) -> float | None:

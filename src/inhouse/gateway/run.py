@@ -94,7 +94,7 @@ async def _serve(run: GatewayRun, listener: socket.socket, sink: SpoolWriter) ->
     tls = _make_tls(run.settings)
     book = CredentialBook(run.credentials)
     await book.load()
-    snapshots = SnapshotWatcher(run.state_dir / "run" / "snapshot.json", run.pepper, book.ring)
+    snapshots = SnapshotWatcher(run.state_dir / "run" / "snapshot.json", run.pepper, book.ring, run.settings)
     snapshots.poll()
     writer = sink.path.name.rpartition("-")[0]
     dialer = Dialer(logins=book.keys)

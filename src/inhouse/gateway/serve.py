@@ -5,23 +5,39 @@ from __future__ import annotations
 import os
 import time
 
+from msgspec import Struct
+
 from inhouse.backends import TEXT_ONLY
 from inhouse.domain import (
+    ApiKey,
     CaptureMode,
     ErrorCode,
     RequestError,
+    RequestFacts,
     RouteDecision,
-    make_trace_id,
+    make_trace_tails,
 )
-from inhouse.gateway.call import Call, read_call
+from inhouse.gateway.call import NO_TAGS, Call, read_call
 from inhouse.gateway.connection import ClientConnection, Request
 from inhouse.gateway.dialects import ClientDialect
 from inhouse.gateway.machine import MachineParts, RequestMachine
 from inhouse.gateway.record import ContentCapture, TraceDraft, TraceLabels, TraceSink
-from inhouse.gateway.view import ServingView
+from inhouse.gateway.view import Lane, ServingView
 from inhouse.gateway.why import RecentTraces
 
-_NUM_RANDOM_BYTES = 10
+_NUM_TAIL_BYTES = 2560
+_MAX_WAYS = 64
+
+
+class _PlainWay(Struct, frozen=True):
+    """What holds for all plain requests with one head, model and way of answering, under one snapshot."""
+
+    key: ApiKey
+    facts: RequestFacts
+    forwarded: bytes
+    decision: RouteDecision
+    labels: TraceLabels
+    lane: Lane | None
 
 
 class RequestStarter:
@@ -37,7 +53,7 @@ class RequestStarter:
         self._parts = parts
         self._sink = sink
         self._writer = writer
-        self._random = b""
+        self._tails: list[str] = []
         self.recent = RecentTraces()
         """What ended last."""
 
@@ -49,28 +65,55 @@ class RequestStarter:
         Raises:
             RequestError: it is refused before anything was sent.
         """
+        memo = request.head.memo
+        if memo.owner is view and memo.ways:
+            machine = self._start_alike(dialect, request, client, view)
+            if machine is not None:
+                return machine
         call = read_call(dialect, request, view)
         decision = decide_call(call, view)
         draft = self.draft_trace(call, decision, view)
         machine = RequestMachine(self._parts, client, call, decision, view)
-        machine.start(draft)
+        if call.is_plain:
+            self._remember(call, decision, view)
+        machine.start(draft, view.only_lane(decision, dialect.operation))
         return machine
+
+    def _start_alike(
+        self, dialect: ClientDialect, request: Request, client: ClientConnection, view: ServingView
+    ) -> RequestMachine | None:
+        """Start a request that says nothing by which its way could differ from an earlier one's; None where it does."""
+        wire = dialect.read(request.body)
+        way = request.head.memo.ways.get((wire.model, wire.is_stream))
+        if not isinstance(way, _PlainWay) or wire.modalities is not TEXT_ONLY or wire.metadata:
+            return None
+        call = Call(dialect, request, wire, way.key, way.facts, way.forwarded, None, NO_TAGS, True)
+        now, tails = time.time(), self._tails
+        trace_id = f"{int(now * 1000):012x}{tails.pop() if tails else self._draw_tail()}"
+        draft = TraceDraft(self._sink, self.recent, way.labels, trace_id, now, request.arrived_at, len(request.body))
+        if view.captures:
+            draft.capture = _choose_capture(call, way.decision.route, view, trace_id)
+        machine = RequestMachine(self._parts, client, call, way.decision, view)
+        machine.start(draft, way.lane)
+        return machine
+
+    def _remember(self, call: Call, decision: RouteDecision, view: ServingView) -> None:
+        """Keep the way of a plain call for those alike; with it what the way of its only replica is."""
+        lane = view.only_lane(decision, call.dialect.operation)
+        way = _PlainWay(call.key, call.facts, call.forwarded, decision, self._label(call, decision, view), lane)
+        ways = call.request.head.memo.ways
+        if len(ways) >= _MAX_WAYS:
+            ways.clear()
+        ways[call.wire.model, call.wire.is_stream] = way
 
     def draft_trace(self, call: Call, decision: RouteDecision, view: ServingView) -> TraceDraft:
         """The trace of a request, nothing of it written yet."""
         now = time.time()
-        random_bytes = self._draw_random()
-        draft = TraceDraft(
-            self._sink,
-            self.recent,
-            self._label(call, decision, view),
-            make_trace_id(int(now * 1000), random_bytes),
-            now,
-            call.request.arrived_at,
-            len(call.request.body),
-        )
+        trace_id = f"{int(now * 1000):012x}{self._tails.pop() if self._tails else self._draw_tail()}"
+        labels, request = self._label(call, decision, view), call.request
+        draft = TraceDraft(self._sink, self.recent, labels, trace_id, now, request.arrived_at, len(request.body))
         if view.captures:
-            draft.capture = _choose_capture(call, decision.route, view, random_bytes)
+            draft.capture = _choose_capture(call, decision.route, view, trace_id)
         return draft
 
     def _label(self, call: Call, decision: RouteDecision, view: ServingView) -> TraceLabels:
@@ -95,12 +138,10 @@ class RequestStarter:
             view.keep_labels(labels)
         return labels
 
-    def _draw_random(self) -> bytes:
-        """Ten random bytes, drawn from the system in larger lots."""
-        if len(self._random) < _NUM_RANDOM_BYTES:
-            self._random = os.urandom(_NUM_RANDOM_BYTES * 256)
-        drawn, self._random = self._random[:_NUM_RANDOM_BYTES], self._random[_NUM_RANDOM_BYTES:]
-        return drawn
+    def _draw_tail(self) -> str:
+        """The random part of a trace id, drawn from the system in larger lots."""
+        self._tails = make_trace_tails(os.urandom(_NUM_TAIL_BYTES))
+        return self._tails.pop()
 
 
 def decide_call(call: Call, view: ServingView) -> RouteDecision:
@@ -119,12 +160,12 @@ def decide_call(call: Call, view: ServingView) -> RouteDecision:
     raise RequestError(status, ErrorCode.NO_CANDIDATE, message, param=param)
 
 
-def _choose_capture(call: Call, route: str, view: ServingView, random_bytes: bytes) -> ContentCapture | None:
+def _choose_capture(call: Call, route: str, view: ServingView, trace_id: str) -> ContentCapture | None:
     """Whether this request's content is kept. Sampling goes by the trace id's random part: no state, no bias."""
     if call.key.is_eval:
         return None
     mode, share = view.capture(route)
     if mode is CaptureMode.NONE:
         return None
-    is_drawn = int.from_bytes(random_bytes[-4:], "big") < share * 2**32
+    is_drawn = int(trace_id[-8:], 16) < share * 2**32
     return ContentCapture(mode, call.request.body) if mode is CaptureMode.HASH or is_drawn else None

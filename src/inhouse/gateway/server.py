@@ -123,9 +123,12 @@ class GatewayServer:
 
     def serve(self, request: Request, connection: ClientConnection) -> Serving | None:
         """Serve one request, or refuse it. None where the reply is written already."""
-        dialect = CLIENT_DIALECTS.get(request.path)
+        view, head = self._snapshots.view, request.head
         try:
-            view = self._snapshots.view
+            if view is not None and head.memo.owner is view and head.memo.ways:
+                # The head is one that was taken for such a request before, under this very snapshot.
+                return self._starter.start(CLIENT_DIALECTS[head.path], request, connection, view)
+            dialect = CLIENT_DIALECTS.get(head.path)
             if view is not None and view.snapshot.observed is not None and not _is_own(request.path):
                 return self._observer.start(request, connection, view, view.snapshot.observed)
             _check_coding(request)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from pathlib import Path
 
+from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.view import BadSnapshotError, Keys, ServingView, read_view
 
 POLL_S = 0.2
@@ -19,15 +20,17 @@ class SnapshotWatcher:
         path: `run/snapshot.json`; need not exist yet.
         pepper: secret of the key hashes.
         credentials: credential name → its keys.
+        settings: the gateway's.
     """
 
-    def __init__(self, path: Path, pepper: bytes, credentials: Keys) -> None:
+    def __init__(self, path: Path, pepper: bytes, credentials: Keys, settings: GatewaySettings) -> None:
         self.view: ServingView | None = None
         self.refusal: str | None = None
         """Why the snapshot that came last was refused; None where it was taken."""
         self._path = path
         self._pepper = pepper
         self._credentials = credentials
+        self._settings = settings
         self._seen: tuple[int, int, int] | None = None
 
     async def watch(self) -> None:
@@ -54,7 +57,7 @@ class SnapshotWatcher:
 
     def _take(self, payload: bytes) -> bool:
         try:
-            view = read_view(payload, self._pepper, self._credentials)
+            view = read_view(payload, self._pepper, self._credentials, self._settings)
         except BadSnapshotError as error:
             kept = "none before it" if self.view is None else f"version {self.view.snapshot.version} stays"
             self.refusal = f"{error} ({kept})"

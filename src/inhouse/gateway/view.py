@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec import Struct
 
-from inhouse.backends import ExchangePlan, KeyRing, Target, build_url, name_pool, parse_target, plan_exchange
+from inhouse.backends import ExchangePlan, KeyRing, Way, build_url, name_pool, parse_target, plan_exchange
 from inhouse.domain import (
     OWN_PROCESSOR,
     ApiKey,
@@ -18,7 +18,6 @@ from inhouse.domain import (
     EndpointError,
     ErrorCode,
     InhouseError,
-    Network,
     Operation,
     Replica,
     ReplicaState,
@@ -55,26 +54,23 @@ class Address:
     """Where a replica is asked, and the request's first header lines, authentication included.
 
     Args:
-        target: parsed.
         head: request line and header lines without authentication.
         auth: how a key is shown.
         ring: the keys; None where none is needed.
-        network: how connections are made.
+        way: how connections are made.
     """
 
-    __slots__ = ("_auth", "_head", "_heads", "network", "pool", "ring", "target")
+    __slots__ = ("_auth", "_head", "_heads", "ring", "way")
 
-    def __init__(self, target: Target, head: bytes, auth: AuthScheme, ring: KeyRing | None, network: Network) -> None:
-        self.target = target
-        self.network = network
-        self.pool = name_pool(target, network)
+    def __init__(self, head: bytes, auth: AuthScheme, ring: KeyRing | None, way: Way) -> None:
+        self.way = way
         self.ring = ring
         self._head = head
         self._auth = auth
         self._heads: dict[str, bytes] = {}
 
     def __repr__(self) -> str:
-        return f"Address({self.target.host_header})"
+        return f"Address({self.way.target.host_header})"
 
     def choose_head(self, now: float) -> tuple[bytes, str | None]:
         """The header lines with the key to use now, and that key.
@@ -99,7 +95,8 @@ class Address:
 class Lane(Struct, frozen=True):
     """One way that a request may take: a candidate's replica, how the exchange goes there, and where it is.
 
-    `address` is None where no key is held for it.
+    `address` is None where no key is held for it. `reply_lines` are header lines that tell the client what was decided;
+    `only` holds the replica's id.
     """
 
     candidate: Candidate
@@ -107,6 +104,10 @@ class Lane(Struct, frozen=True):
     replica: Replica
     plan: ExchangePlan
     address: Address | None
+    terms: AttemptTerms
+    reply_lines: bytes
+    replica_id: str
+    only: frozenset[str]
 
 
 class ServingView:
@@ -116,17 +117,18 @@ class ServingView:
         snapshot: checked here: every variant named must exist, every address must be an http(s) URL.
         pepper: secret of the key hashes.
         credentials: credential name → its keys, None where none is held.
+        settings: the gateway's, for the terms of attempts.
 
     Raises:
         BadSnapshotError: the snapshot contradicts itself.
     """
 
-    def __init__(self, snapshot: Snapshot, pepper: bytes, credentials: Keys) -> None:
+    def __init__(self, snapshot: Snapshot, pepper: bytes, credentials: Keys, settings: GatewaySettings) -> None:
         self.snapshot = snapshot
+        self._settings = settings
         self.auth = Authenticator(snapshot.keys, pepper, is_open=snapshot.is_open)
         self._credentials = credentials
-        self._terms: dict[tuple[str, int], AttemptTerms] = {}
-        self._lanes: dict[tuple[str, str, Operation], Lane] = {}
+        self._lanes: dict[tuple[str, str, str, Operation], Lane] = {}
         self._plans: dict[tuple[str, Operation], ExchangePlan | None] = {}
         self.plain_routes = {
             name: RequestFacts(route=name)
@@ -136,7 +138,6 @@ class ServingView:
         """Facts of a request of which only the route is known, for routes whose rules ask for no header."""
         self._decisions: dict[tuple[RequestFacts, Operation], RouteDecision] = {}
         self._labels: dict[tuple[str, str, bool], TraceLabels] = {}
-        self._reply_headers: dict[tuple[str, str, str], bytes] = {}
         captures = {name: _decide_capture(route, snapshot) for name, route in snapshot.routes.items()}
         self.captures = {name: capture for name, capture in captures.items() if capture[0] is not CaptureMode.NONE}
         for route in snapshot.routes.values():
@@ -154,9 +155,9 @@ class ServingView:
             plan = self._plans[key] = plan_exchange(operation, endpoint)
             return plan
 
-    def lane(self, candidate: Candidate, replica: Replica, operation: Operation) -> Lane:
-        """The way to a candidate's replica for an operation that its endpoint serves."""
-        key = (candidate.variant, replica.replica_id, operation)
+    def lane(self, route: str, candidate: Candidate, replica: Replica, operation: Operation) -> Lane:
+        """The way to the replica of a route's candidate for an operation that its endpoint serves."""
+        key = (route, candidate.variant, replica.replica_id, operation)
         lane = self._lanes.get(key)
         if lane is None:
             endpoint = self.snapshot.endpoints[candidate.endpoint_id]
@@ -164,14 +165,24 @@ class ServingView:
             if plan is None:
                 raise AssertionError("only endpoints that serve the operation are candidates")
             address = self._prepare_address(endpoint, replica, plan)
-            lane = self._lanes[key] = Lane(candidate, endpoint, replica, plan, address)
+            lane = self._lanes[key] = Lane(
+                candidate,
+                endpoint,
+                replica,
+                plan,
+                address,
+                self._terms(route, plan),
+                _name_decision(route, candidate, endpoint),
+                replica.replica_id,
+                frozenset({replica.replica_id}),
+            )
         return lane
 
     def only_lane(self, decision: RouteDecision, operation: Operation) -> Lane | None:
         """The way to the first candidate, where it has one replica and so there is nothing to pick."""
         candidate = decision.candidates[0]
         replicas = self.snapshot.endpoints[candidate.endpoint_id].replicas
-        return self.lane(candidate, replicas[0], operation) if len(replicas) == 1 else None
+        return self.lane(decision.route, candidate, replicas[0], operation) if len(replicas) == 1 else None
 
     def _prepare_address(self, endpoint: Endpoint, replica: Replica, plan: ExchangePlan) -> Address | None:
         """Where an endpoint needs a credential that is not held, nothing goes out unauthenticated."""
@@ -183,19 +194,15 @@ class ServingView:
         ring = None if credential is None else self._credentials(credential)
         if credential is not None and ring is None:
             return None
-        return Address(target, head, endpoint.auth, ring, endpoint.network)
+        connect_s = self._settings.timeouts.connect_s
+        way = Way(target, endpoint.network, connect_s, name_pool(target, endpoint.network))
+        return Address(head, endpoint.auth, ring, way)
 
-    def terms(self, route_name: str, plan: ExchangePlan, settings: GatewaySettings) -> AttemptTerms:
+    def _terms(self, route_name: str, plan: ExchangePlan) -> AttemptTerms:
         """What attempts of a route are made under."""
-        key = (route_name, id(plan))  # plans live as long as the view
-        terms = self._terms.get(key)
-        if terms is None:
-            route = self.snapshot.routes.get(route_name)
-            timeouts = settings.timeouts
-            is_held = route is not None and route.is_buffered
-            terms = AttemptTerms(plan, timeouts.first_token_s, timeouts.idle_s, is_held, settings.signals)
-            self._terms[key] = terms
-        return terms
+        route, timeouts = self.snapshot.routes.get(route_name), self._settings.timeouts
+        is_held = route is not None and route.is_buffered
+        return AttemptTerms(plan, timeouts.first_token_s, timeouts.idle_s, is_held, self._settings.signals)
 
     def plain_labels(self, key: ApiKey, route: str, *, is_stream: bool) -> TraceLabels | None:
         """Labels kept for calls that differ in nothing else."""
@@ -235,21 +242,6 @@ class ServingView:
             decision, candidates=tuple(able), reasons=tuple(reasons), is_capability_refusal=not able
         )
 
-    def reply_headers(self, route: str, candidate: Candidate) -> bytes:
-        """Header lines that tell the client what was decided."""
-        key = (route, candidate.variant, candidate.endpoint_id)
-        lines = self._reply_headers.get(key)
-        if lines is None:
-            lines = (
-                header_line("x-inhouse-route", route)
-                + header_line("x-inhouse-variant", candidate.variant)
-                + header_line("x-inhouse-endpoint", candidate.endpoint_id)
-            )
-            if self.snapshot.endpoints[candidate.endpoint_id].is_simulated:
-                lines += b"x-inhouse-simulated: true\r\n"
-            self._reply_headers[key] = lines
-        return lines
-
     def capture(self, route: str) -> tuple[CaptureMode, float]:
         """How much content of a route is kept, and of which share of its requests; none for a pinned request."""
         return self.captures.get(route, (CaptureMode.NONE, 0.0))
@@ -273,7 +265,7 @@ class ServingView:
         return "no route has a ready replica"
 
 
-def read_view(payload: bytes, pepper: bytes, credentials: Keys) -> ServingView:
+def read_view(payload: bytes, pepper: bytes, credentials: Keys, settings: GatewaySettings) -> ServingView:
     """Decode a snapshot file.
 
     Raises:
@@ -283,7 +275,17 @@ def read_view(payload: bytes, pepper: bytes, credentials: Keys) -> ServingView:
         snapshot = msgspec.json.decode(payload, type=Snapshot)
     except (ValueError, RecursionError) as error:
         raise BadSnapshotError(f"it is no snapshot: {error}") from None
-    return ServingView(snapshot, pepper, credentials)
+    return ServingView(snapshot, pepper, credentials, settings)
+
+
+def _name_decision(route: str, candidate: Candidate, endpoint: Endpoint) -> bytes:
+    """Header lines that tell the client what was decided."""
+    lines = (
+        header_line("x-inhouse-route", route)
+        + header_line("x-inhouse-variant", candidate.variant)
+        + header_line("x-inhouse-endpoint", candidate.endpoint_id)
+    )
+    return lines + b"x-inhouse-simulated: true\r\n" if endpoint.is_simulated else lines
 
 
 def _check_route(route: Route) -> None:

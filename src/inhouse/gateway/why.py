@@ -6,6 +6,8 @@ from collections import OrderedDict
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
+
 from inhouse.domain import ErrorCode, Trace, TraceClose, TraceOpen, TraceStatus, format_usd
 
 MAX_RECENT = 2048
@@ -27,31 +29,35 @@ _CODE_WORDS = {
 }
 
 
+_decode_open = msgspec.json.Decoder(TraceOpen).decode
+_decode_close = msgspec.json.Decoder(TraceClose).decode
+
+
 class RecentTraces:
     """The requests that ended last, by trace id; bounded."""
 
     def __init__(self, max_recent: int = MAX_RECENT) -> None:
         self._max_recent = max_recent
-        self._traces: OrderedDict[str, tuple[TraceOpen, TraceClose]] = OrderedDict()
+        self._lines: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
 
-    def keep(self, opened: TraceOpen, closed: TraceClose) -> None:
-        """Remember one, and forget the oldest. `opened` may be any of its kind: id and time are the close's."""
-        traces = self._traces
-        traces[closed.trace_id] = (opened, closed)
-        if len(traces) > self._max_recent:
-            traces.popitem(last=False)
+    def keep(self, trace_id: str, opened: bytes, closed: bytes) -> None:
+        """Remember one by its two records as they are encoded, and forget the oldest."""
+        lines = self._lines
+        lines[trace_id] = (opened, closed)
+        if len(lines) > self._max_recent:
+            lines.popitem(last=False)
 
     def find(self, trace_id: str) -> Trace | None:
         """The trace; None where this worker does not remember it."""
-        found = self._traces.get(trace_id)
-        return None if found is None else Trace(open=found[0], close=found[1])
+        found = self._lines.get(trace_id)
+        return None if found is None else Trace(open=_decode_open(found[0]), close=_decode_close(found[1]))
 
 
 def explain_trace(trace: Trace) -> dict[str, Any]:
     """A trace for the application developer who sent the request: what happened, why, and what it cost."""
     opened, closed = trace.open, trace.close
     shown: dict[str, Any] = {
-        "id": opened.trace_id if closed is None else closed.trace_id,
+        "id": opened.trace_id,
         "object": "inhouse.trace",
         "status": trace.status.value,
         "why": _list_reasons(trace),

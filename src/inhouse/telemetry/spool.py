@@ -15,9 +15,7 @@ from inhouse.domain import StateError, TraceClose, TraceOpen
 
 SPOOL_SUFFIX = ".spool"
 _UNNAMED_SUFFIX = ".new"
-_NEWLINE = 0x0A
 _READ_BLOCK_BYTES = 256 * 1024
-_INITIAL_BUFFER_BYTES = 4096
 
 TraceRecord = TraceOpen | TraceClose
 
@@ -60,8 +58,6 @@ class SpoolWriter:
         self._directory = directory
         self._writer = writer
         self._max_bytes = max_bytes
-        self._encode_into = msgspec.json.Encoder().encode_into
-        self._buffer = bytearray(_INITIAL_BUFFER_BYTES)
         self._sequence = 0
         self._size_bytes = 0
         self._is_torn = False
@@ -82,29 +78,28 @@ class SpoolWriter:
         Raises:
             SpoolError: it is not on disk (or only in part, which readers skip). Later writes may succeed.
         """
-        buffer = self._buffer
-        self._encode_into(record, buffer)
-        self.write_line(buffer)
+        self.write_line(msgspec.json.encode(record) + b"\n")
 
-    def write_line(self, buffer: bytearray) -> None:
-        """Put one record that is encoded already on disk; `buffer` gets its newline.
+    def write_line(self, line: bytes) -> None:
+        """Put one record that is encoded already, with its newline, on disk.
 
         Raises:
             SpoolError: as `write`.
         """
-        buffer.append(_NEWLINE)
         if self._is_torn:
-            buffer.insert(0, _NEWLINE)
-        length = len(buffer)
-        if self._size_bytes + length > self._max_bytes and self._size_bytes:
+            line = b"\n" + line
+        length = len(line)
+        size_bytes = self._size_bytes + length
+        if size_bytes > self._max_bytes and self._size_bytes:
             self._rotate()
+            size_bytes = self._size_bytes + length
         try:
-            num_written = os.write(self._fd, buffer)
+            num_written = os.write(self._fd, line)
             if num_written != length:
-                self._write_rest(buffer, num_written)
+                self._write_rest(line, num_written)
         except OSError as error:
             raise _describe(f"{self.path} cannot be written", error) from error
-        self._size_bytes += length
+        self._size_bytes = size_bytes
         self._is_torn = False
 
     def close(self) -> None:
@@ -121,12 +116,11 @@ class SpoolWriter:
     ) -> None:
         self.close()
 
-    def _write_rest(self, buffer: bytearray, num_written: int) -> None:
+    def _write_rest(self, line: bytes, num_written: int) -> None:
         """Continue a short write. Until it is through, the file ends in part of a line."""
-        view = bytes(buffer)
-        while num_written < len(view):
+        while num_written < len(line):
             self._is_torn = True
-            num_more = os.write(self._fd, view[num_written:])
+            num_more = os.write(self._fd, line[num_written:])
             if num_more == 0:
                 raise OSError(0, "the write made no progress")
             num_written += num_more

@@ -87,7 +87,7 @@ async def run_gateway(
     path = folder / "snapshot.json"
     path.write_bytes(msgspec.json.encode(snapshot))
     rings = {name: KeyRing([key]) for name, key in credentials.items()}
-    watcher = SnapshotWatcher(path, PEPPER, rings.get)
+    watcher = SnapshotWatcher(path, PEPPER, rings.get, settings)
     assert watcher.poll(), "the snapshot was refused"
     with SpoolWriter(folder / "spool", "gw0-1-1") as spool:
         server = GatewayServer(GatewayParts(settings, watcher, spool, "gw0-1-1"))

@@ -1,0 +1,90 @@
+"""Relays chunks of a stream that differ from an earlier one in their text alone, by their bytes. Parses nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from inhouse.telemetry import StreamAnswer
+
+_MAX_WAITING = 64
+"""Chunks that wait to be counted and read."""
+_MAX_STARTS = 512
+_QUOTE = b'"'
+_read_clock = time.perf_counter
+
+
+class ChunkRelay:
+    """Passes whole HTTP chunks on as they came, one plain content event each.
+
+    What stands around the text of such an event is learned from one that was metered. A chunk with the same around its
+    text says nothing else than that one did, if no quote stands in its text: in JSON it would be escaped, and is left
+    to the meter. A chunk's size line is known by the length of the whole from an earlier chunk as long.
+
+    Args:
+        write: puts framed bytes on the client's connection.
+        answer: takes the text, a little later; None where nobody reads it.
+    """
+
+    __slots__ = ("_answer", "_begin", "_end", "_num_quotes", "_starts", "_waiting", "_write", "last_at", "num_taken")
+
+    def __init__(self, write: Callable[[bytes], None], answer: StreamAnswer | None) -> None:
+        self._write = write
+        self._answer = answer
+        self._begin: bytes = b""
+        self._end: bytes = b""
+        self._num_quotes = 0
+        self._starts: dict[int, bytes] = {}
+        self._waiting: list[bytes] = []
+        self.num_taken = 0
+        """Chunks passed on, but for those that wait; `settle` first."""
+        self.last_at = 0.0
+        """When the last one was passed on (`time.perf_counter()` seconds); 0 before the first."""
+
+    def learn(self, begin: bytes, end: bytes) -> None:
+        """From now on, chunks whose event begins and ends so (the last CRLF is part of `end`) are taken."""
+        if begin != self._begin or end != self._end:
+            self.settle()
+            self._begin, self._end = begin, end
+            self._num_quotes = begin.count(_QUOTE) + end.count(_QUOTE)
+            self._starts = {}
+
+    def take(self, framed: bytes) -> bool:
+        """Pass on what is known by its bytes and length to be one more such chunk; else False, and nothing is done."""
+        start = self._starts.get(len(framed))
+        if (
+            start is None
+            or not framed.startswith(start)
+            or not framed.endswith(self._end)
+            or framed.count(_QUOTE) != self._num_quotes
+        ):
+            return False
+        self.last_at = _read_clock()
+        waiting = self._waiting
+        waiting.append(framed)
+        self._write(framed)
+        if len(waiting) == _MAX_WAITING:
+            self.settle()
+        return True
+
+    def take_new(self, framed: bytes, start: int) -> bool:
+        """The same for one whole chunk of a length that did not come before, its event from `start` on."""
+        text_at = start + len(self._begin)
+        if not framed.startswith(self._begin, start) or text_at + len(self._end) > len(framed):
+            return False
+        if len(self._starts) >= _MAX_STARTS:
+            self.settle()
+            self._starts.clear()
+        self._starts[len(framed)] = framed[:text_at]
+        return self.take(framed)
+
+    def settle(self) -> None:
+        """Count what waits, and hand its text on."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        self.num_taken += len(waiting)
+        if self._answer is not None:
+            starts, num_end_bytes = self._starts, len(self._end)
+            texts = [framed[len(starts[len(framed)]) : -num_end_bytes] for framed in waiting]
+            self._answer.add_text(b"".join(texts))
