@@ -16,7 +16,8 @@ from inhouse.domain import EndpointError, ErrorCode
 MAX_HEAD_BYTES = 65_536
 """A reply whose status line and headers are longer is refused."""
 KEPT_IDLE_S = 60.0
-"""A pooled connection without a request is closed after this time."""
+"""A pooled connection without a request is closed after this time, counted from when the deadline of its last one would
+have passed."""
 _MAX_KNOWN_HEADS = 512
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
@@ -131,14 +132,13 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._keeps_alive = False
         self._is_between_chunks = False
+        self._was_idle = False
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether the connection is gone or going."""
-        return self._transport is None or self._transport.is_closing()
-
-    def send(self, payload: bytes, receiver: Receiver, on_stale: Callable[[Receiver], None] | None = None) -> None:
+    def send(self, payload: bytes, receiver: Receiver, on_stale: Callable[[Receiver], None] | None = None) -> bool:
         """Write one request (head and body) and give its reply to `receiver`. Only on an idle connection.
+
+        Returns:
+            False where the connection is gone or going: nothing was written, and nobody will be told anything.
 
         Args:
             payload: the request's bytes.
@@ -147,10 +147,11 @@ class Connection(asyncio.Protocol):
                 before anything of a reply came: a fresh one may be tried.
         """
         transport = self._transport
-        if transport is None:
-            raise AssertionError("only an open connection sends")
+        if transport is None or transport.is_closing():
+            return False
         self._receiver = receiver
         self._on_stale = on_stale
+        self._was_idle = False
         if self._has_bytes:
             self._has_bytes = self._has_head = self._is_complete = False
             self._is_until_close = self._is_between_chunks = False
@@ -163,6 +164,7 @@ class Connection(asyncio.Protocol):
             deadline.at = at
         else:
             deadline.set(at)
+        return True
 
     def begin_idle(self, receiver: Receiver) -> None:
         """The reply has begun: from now on the idle time counts, from each progress that the receiver notes."""
@@ -377,22 +379,21 @@ class Connection(asyncio.Protocol):
         transport = self._transport
         if transport is None:
             return
-        if keeps_alive and not transport.is_closing() and transport.get_write_buffer_size() == 0:
-            at, deadline = self._loop.time() + KEPT_IDLE_S, self._deadline
-            if at >= deadline.armed_for:
-                deadline.at = at
-            else:
-                deadline.set(at)
-            self._on_free(self)
+        if keeps_alive and transport.get_write_buffer_size() == 0:
+            self._on_free(self)  # the deadline stays: when it passes, the time of an idle connection begins
         else:
             transport.close()
 
     def _expire(self) -> None:
         receiver = self._receiver
-        if receiver is None:
-            self.abort()
-            return
         now = self._loop.time()
+        if receiver is None:
+            if self._was_idle:
+                self.abort()
+            else:
+                self._was_idle = True
+                self._deadline.set(now + KEPT_IDLE_S)
+            return
         if now >= receiver.total_at:
             words = "the whole request took longer than its deadline (`gateway.timeouts.total_s`)"
         elif receiver.progress_at:

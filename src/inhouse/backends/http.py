@@ -186,12 +186,10 @@ class HttpClient:
         idle = self._idle.get(way.pool)
         while idle:
             connection = idle.pop()  # the one used last, so that the pool shrinks to what the load needs
-            if connection.is_closed:
-                continue
             call.connection = connection
             call.is_sent = True
-            connection.send(payload, call, self._redial)
-            return
+            if connection.send(payload, call, self._redial):
+                return
         self._dial(call)
 
     def _redial(self, receiver: Receiver) -> None:
@@ -217,7 +215,8 @@ class HttpClient:
         call.dialing = None
         call.connection = connection
         call.is_sent = True
-        connection.send(call.payload, call)
+        if not connection.send(call.payload, call):
+            call.on_failure(EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "the endpoint closed the connection at once"))
 
     async def aclose(self) -> None:
         """Close every connection, idle or not, and wait until the transports are gone."""

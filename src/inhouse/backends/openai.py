@@ -399,8 +399,9 @@ def read_reply(data: bytes) -> WireReply | None:
 
 def read_chat_facts(body: bytes) -> ReplyFacts | None:
     """What is metered of a whole chat reply; None where it is not one."""
-    reply = read_reply(body)
-    if reply is None:
+    try:
+        reply = _decode_reply(body)
+    except (ValueError, RecursionError):
         return None
     choices, usage = reply.choices, reply.usage
     if not choices:

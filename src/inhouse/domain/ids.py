@@ -4,6 +4,7 @@ from __future__ import annotations
 
 _MS_MASK = (1 << 48) - 1
 _VARIANT = "89ab"
+_VARIANT_OF = {f"{digit:x}": _VARIANT[digit & 3] for digit in range(16)}
 
 
 _NUM_RANDOM_BYTES = 10
@@ -14,8 +15,9 @@ def make_trace_tails(random_bytes: bytes) -> list[str]:
 
     `f"{unix_ms:012x}{tail}"` is the id that `make_trace_id` makes of the same bytes.
     """
-    starts = range(0, len(random_bytes), _NUM_RANDOM_BYTES)
-    return [make_trace_id(0, random_bytes[start : start + _NUM_RANDOM_BYTES])[12:] for start in starts]
+    digits = random_bytes.hex()
+    starts = range(0, len(digits), 2 * _NUM_RANDOM_BYTES)
+    return [f"7{digits[at : at + 3]}{_VARIANT_OF[digits[at + 5]]}{digits[at + 5 : at + 20]}" for at in starts]
 
 
 def make_trace_id(unix_ms: int, random_bytes: bytes) -> str:

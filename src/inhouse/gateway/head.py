@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Any
 
 from msgspec import Struct
 
@@ -54,12 +55,14 @@ _TARGET = re.compile(
 class HeadMemo(Struct):
     """What others derived from a head, for the next request with the same. It holds only under `owner`.
 
-    `facts` is what the head says, `ways` what was decided for requests that differ in nothing but what they say.
+    `facts` is what the head says, `dialect` what such requests speak, and `ways` how those go that differ only in the
+    words of their messages, by model and whether they stream. Their types are those of whoever owns them.
     """
 
     owner: object = None
     facts: object = None
-    ways: dict[object, object] = {}
+    dialect: Any = None
+    ways: dict[tuple[str, bool], Any] = {}
 
 
 class RequestHead(Struct, frozen=True):

@@ -38,7 +38,7 @@ from inhouse.gateway.call import Call
 from inhouse.gateway.connection import ClientConnection
 from inhouse.gateway.health import ReplicaHealth
 from inhouse.gateway.record import Outcome, TraceDraft
-from inhouse.gateway.replies import ErrorDetail, header_line, pass_headers, status_of
+from inhouse.gateway.replies import STATUS_LINES, ErrorDetail, header_line, pass_headers, status_of
 from inhouse.gateway.retries import RetryBudget, choose_wait_s
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.view import Lane, ServingView
@@ -47,6 +47,7 @@ from inhouse.routing import pick_replica
 _log = logging.getLogger("inhouse.gateway")
 _OK = 200
 _CLIENT_CLOSED = 499
+_MAX_STARTS = 64
 _KEY_STATUSES = frozenset({401, 403, 429})
 """Answers that concern the key that was shown: another one may do."""
 _FALLING_BACK = frozenset({UpstreamFault.CONTEXT_LENGTH, UpstreamFault.CAPABILITY, UpstreamFault.MODEL_MISSING})
@@ -194,7 +195,18 @@ class RequestMachine:
         except StateError as error:
             self._note_unwritten(error)
         self._stage = _ENDED
-        self._client.reply(_OK, self._list_headers(attempt), body)
+        head = attempt.head
+        if head is None or head.memo is None:
+            raise AssertionError("such an answer has a head that came before")
+        starts = self._lane.reply_starts
+        start = starts.get(head.memo)
+        if start is None:
+            if len(starts) >= _MAX_STARTS:
+                starts.clear()
+            start = starts[head.memo] = b"".join(
+                (STATUS_LINES[_OK], head.memo, self._lane.reply_lines, b"x-inhouse-trace: ")
+            )
+        self._client.reply_ok(start + draft.trace_id.encode(), body)
 
     def _count_success(self) -> None:
         parts, replica_id = self._parts, self._lane.replica_id

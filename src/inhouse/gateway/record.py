@@ -66,6 +66,8 @@ class TraceLabels(Struct, kw_only=True):
     snapshot_version: int
     reasons: tuple[str, ...]
     _texts: dict[tuple[str, str], RecordTexts] = {}
+    last: RecordTexts | None = None
+    """Those given last."""
 
     def texts(self, candidate: Candidate, endpoint: Endpoint, replica: Replica) -> RecordTexts:
         """What the records of such requests at one replica have in common."""
@@ -75,6 +77,7 @@ class TraceLabels(Struct, kw_only=True):
             if len(self._texts) >= _MAX_TEXTS:
                 self._texts.clear()
             texts = self._texts[key] = RecordTexts(self, candidate, endpoint, replica)
+        self.last = texts
         return texts
 
 
@@ -88,11 +91,20 @@ class RecordTexts:
         replica: where it was asked.
     """
 
-    __slots__ = ("_candidate", "_close_heads", "_endpoint", "_open_head", "_open_middle", "_open_tail", "_replica",
-                 "_writer", "whole_head")  # fmt: skip
+    __slots__ = (
+        "_close_heads",
+        "_open_head",
+        "_open_middle",
+        "_open_tail",
+        "_writer",
+        "candidate",
+        "endpoint",
+        "replica",
+        "whole_head",
+    )
 
     def __init__(self, labels: TraceLabels, candidate: Candidate, endpoint: Endpoint, replica: Replica) -> None:
-        self._candidate, self._endpoint, self._replica, self._writer = candidate, endpoint, replica, labels.writer
+        self.candidate, self.endpoint, self.replica, self._writer = candidate, endpoint, replica, labels.writer
         opened = TraceOpen(
             trace_id=_ANY_ID,
             writer=labels.writer,
@@ -129,14 +141,14 @@ class RecordTexts:
         key = (status, http_status, error_code)
         head = self._close_heads.get(key)
         if head is None:
-            candidate, endpoint = self._candidate, self._endpoint
+            candidate, endpoint = self.candidate, self.endpoint
             ended = _AlikeEnding(
                 writer=self._writer,
                 status=status,
                 http_status=http_status,
                 variant=candidate.variant,
                 endpoint_id=candidate.endpoint_id,
-                replica_id=self._replica.replica_id,
+                replica_id=self.replica.replica_id,
                 variant_digest=candidate.variant_digest,
                 endpoint_digest=endpoint.digest,
                 is_simulated=endpoint.is_simulated,
@@ -239,12 +251,10 @@ class TraceDraft:
 
     __slots__ = (
         "_arrived_at",
-        "_endpoint",
         "_labels",
         "_num_request_bytes",
         "_open_line",
         "_recent",
-        "_replica",
         "_sink",
         "_started_at",
         "_texts",
@@ -256,8 +266,6 @@ class TraceDraft:
         "trace_id",
     )
 
-    _endpoint: Endpoint
-    _replica: Replica
     _open_line: bytes
     _texts: RecordTexts
 
@@ -290,8 +298,10 @@ class TraceDraft:
         Raises:
             StateError: the record is not on disk, so nothing may be sent.
         """
-        self._endpoint, self._replica = endpoint, replica
-        texts = self._texts = self._labels.texts(candidate, endpoint, replica)
+        texts = self._labels.last
+        if texts is None or texts.candidate is not candidate or texts.replica is not replica:
+            texts = self._labels.texts(candidate, endpoint, replica)
+        self._texts = texts
         if not self.is_open:
             line = self._open_line = texts.open_line(self.trace_id, self._started_at)
             self._sink.write_line(line)
@@ -300,9 +310,10 @@ class TraceDraft:
 
     def note_attempt(self, began_at: float, status: int | None, error: EndpointError | None = None) -> None:
         """Note the end of the attempt under way, which began at `began_at` (`time.perf_counter()` seconds)."""
+        texts = self._texts
         attempt = Attempt(
-            endpoint_id=self._endpoint.endpoint_id,
-            replica_id=self._replica.replica_id,
+            endpoint_id=texts.endpoint.endpoint_id,
+            replica_id=texts.replica.replica_id,
             duration_ms=_count_ms(_read_clock() - began_at),
             code=None if error is None else error.code.value,
             status=status or None,
@@ -319,10 +330,11 @@ class TraceDraft:
         if self.is_closed or not self.is_open:
             return
         self.is_closed = True
-        now, endpoint, usage = _read_clock(), self._endpoint, facts.usage
-        elapsed_s, price = now - self._arrived_at, endpoint.price
-        attempt = Attempt(endpoint.endpoint_id, self._replica.replica_id, int((now - began_at) * 1e6) / 1e3, None, _OK)
-        self.attempts = (*self.attempts, attempt)
+        now, texts, usage = _read_clock(), self._texts, facts.usage
+        elapsed_s, endpoint = now - self._arrived_at, texts.endpoint
+        attempt = Attempt(endpoint.endpoint_id, texts.replica.replica_id, int((now - began_at) * 1e6) / 1e3, None, _OK)
+        self.attempts = (*self.attempts, attempt) if self.attempts else (attempt,)
+        price = endpoint.price
         if price is None or usage is None:
             cost = price_id = None
         else:
@@ -344,7 +356,9 @@ class TraceDraft:
         )
         if self.capture is not None:
             ending.content = self.capture.content()
-        self._write_close(self._texts.whole_head, ending)
+        line = b"%b%b\n" % (texts.whole_head, _encode(ending)[1:])
+        self._recent.keep((self.trace_id, self._open_line, line))
+        self._sink.write_line(line)
 
     def close(self, outcome: Outcome) -> None:
         """Put the close record on disk, once; later calls do nothing.
@@ -359,7 +373,7 @@ class TraceDraft:
         usage, basis = facts.usage, facts.usage_basis
         if usage is None and outcome.is_estimated and outcome.num_chunks:
             usage, basis = self._estimate_usage(outcome.num_chunks), UsageBasis.ESTIMATED
-        price = None if usage is None else self._endpoint.price
+        price = None if usage is None else self._texts.endpoint.price
         elapsed_s = _read_clock() - self._arrived_at
         ending = _Ending(
             trace_id=self.trace_id,
@@ -382,11 +396,8 @@ class TraceDraft:
         )
         code = outcome.error_code
         head = self._texts.close_head(outcome.status, outcome.http_status, None if code is None else code.value)
-        self._write_close(head, ending)
-
-    def _write_close(self, head: bytes, ending: _Ending) -> None:
         line = b"%b%b\n" % (head, _encode(ending)[1:])
-        self._recent.keep(self.trace_id, self._open_line, line)
+        self._recent.keep((self.trace_id, self._open_line, line))
         self._sink.write_line(line)
 
     def _estimate_usage(self, num_chunks: int) -> Usage:

@@ -65,11 +65,6 @@ class RequestStarter:
         Raises:
             RequestError: it is refused before anything was sent.
         """
-        memo = request.head.memo
-        if memo.owner is view and memo.ways:
-            machine = self._start_alike(dialect, request, client, view)
-            if machine is not None:
-                return machine
         call = read_call(dialect, request, view)
         decision = decide_call(call, view)
         draft = self.draft_trace(call, decision, view)
@@ -79,13 +74,19 @@ class RequestStarter:
         machine.start(draft, view.only_lane(decision, dialect.operation))
         return machine
 
-    def _start_alike(
-        self, dialect: ClientDialect, request: Request, client: ClientConnection, view: ServingView
-    ) -> RequestMachine | None:
-        """Start a request that says nothing by which its way could differ from an earlier one's; None where it does."""
+    def start_alike(self, request: Request, client: ClientConnection, view: ServingView) -> RequestMachine | None:
+        """Start a request whose head came before under this snapshot, and which asks for nothing of its own.
+
+        None where its way may be another than that of the earlier ones.
+
+        Raises:
+            RequestError: as `start`.
+        """
+        memo = request.head.memo
+        dialect = memo.dialect
         wire = dialect.read(request.body)
-        way = request.head.memo.ways.get((wire.model, wire.is_stream))
-        if not isinstance(way, _PlainWay) or wire.modalities is not TEXT_ONLY or wire.metadata:
+        way = memo.ways.get((wire.model, wire.is_stream))
+        if way is None or wire.modalities is not TEXT_ONLY or wire.metadata:
             return None
         call = Call(dialect, request, wire, way.key, way.facts, way.forwarded, None, NO_TAGS, True)
         now, tails = time.time(), self._tails
@@ -101,7 +102,8 @@ class RequestStarter:
         """Keep the way of a plain call for those alike; with it what the way of its only replica is."""
         lane = view.only_lane(decision, call.dialect.operation)
         way = _PlainWay(call.key, call.facts, call.forwarded, decision, self._label(call, decision, view), lane)
-        ways = call.request.head.memo.ways
+        memo = call.request.head.memo
+        memo.dialect, ways = call.dialect, memo.ways
         if len(ways) >= _MAX_WAYS:
             ways.clear()
         ways[call.wire.model, call.wire.is_stream] = way

@@ -127,7 +127,9 @@ class GatewayServer:
         try:
             if view is not None and head.memo.owner is view and head.memo.ways:
                 # The head is one that was taken for such a request before, under this very snapshot.
-                return self._starter.start(CLIENT_DIALECTS[head.path], request, connection, view)
+                started = self._starter.start_alike(request, connection, view)
+                if started is not None:
+                    return started
             dialect = CLIENT_DIALECTS.get(head.path)
             if view is not None and view.snapshot.observed is not None and not _is_own(request.path):
                 return self._observer.start(request, connection, view, view.snapshot.observed)

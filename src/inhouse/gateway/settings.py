@@ -36,7 +36,7 @@ class LimitSettings(Settings):
     body_timeout_s: float = Field(default=60.0, gt=0)
     """From the end of the headers to the end of the body; slower is answered 408."""
     idle_timeout_s: float = Field(default=75.0, gt=0)
-    """A kept-alive connection without a request is closed after this time."""
+    """A kept-alive connection without a request is closed after this time, at the latest after twice as long."""
     max_connections: int = Field(default=10_000, ge=1)
     """Open client connections per worker; more are answered 503."""
 

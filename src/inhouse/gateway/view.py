@@ -108,6 +108,8 @@ class Lane(Struct, frozen=True):
     reply_lines: bytes
     replica_id: str
     only: frozenset[str]
+    reply_starts: dict[bytes, bytes] = {}
+    """The first bytes of unstreamed answers, by the endpoint's header lines that pass."""
 
 
 class ServingView:

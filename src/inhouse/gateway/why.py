@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
@@ -37,20 +37,16 @@ class RecentTraces:
     """The requests that ended last, by trace id; bounded."""
 
     def __init__(self, max_recent: int = MAX_RECENT) -> None:
-        self._max_recent = max_recent
-        self._lines: OrderedDict[str, tuple[bytes, bytes]] = OrderedDict()
-
-    def keep(self, trace_id: str, opened: bytes, closed: bytes) -> None:
-        """Remember one by its two records as they are encoded, and forget the oldest."""
-        lines = self._lines
-        lines[trace_id] = (opened, closed)
-        if len(lines) > self._max_recent:
-            lines.popitem(last=False)
+        self._lines: deque[tuple[str, bytes, bytes]] = deque(maxlen=max_recent)
+        self.keep = self._lines.append
+        """Remembers one by its id and its two records as they are encoded, and forgets the oldest."""
 
     def find(self, trace_id: str) -> Trace | None:
         """The trace; None where this worker does not remember it."""
-        found = self._lines.get(trace_id)
-        return None if found is None else Trace(open=_decode_open(found[0]), close=_decode_close(found[1]))
+        for known_id, opened, closed in reversed(self._lines):
+            if known_id == trace_id:
+                return Trace(open=_decode_open(opened), close=_decode_close(closed))
+        return None
 
 
 def explain_trace(trace: Trace) -> dict[str, Any]:

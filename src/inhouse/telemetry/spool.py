@@ -86,21 +86,17 @@ class SpoolWriter:
         Raises:
             SpoolError: as `write`.
         """
-        if self._is_torn:
-            line = b"\n" + line
-        length = len(line)
-        size_bytes = self._size_bytes + length
-        if size_bytes > self._max_bytes and self._size_bytes:
-            self._rotate()
-            size_bytes = self._size_bytes + length
+        size_bytes = self._size_bytes + len(line)
+        if size_bytes > self._max_bytes or self._is_torn:
+            line = self._make_room(line)
+            size_bytes = self._size_bytes + len(line)
         try:
             num_written = os.write(self._fd, line)
-            if num_written != length:
+            if num_written != len(line):
                 self._write_rest(line, num_written)
         except OSError as error:
             raise _describe(f"{self.path} cannot be written", error) from error
         self._size_bytes = size_bytes
-        self._is_torn = False
 
     def close(self) -> None:
         """Finish the file and free its lock. Doing it twice is harmless."""
@@ -116,6 +112,14 @@ class SpoolWriter:
     ) -> None:
         self.close()
 
+    def _make_room(self, line: bytes) -> bytes:
+        """The next file where this one is full; the line, after an end for the torn one before it."""
+        if self._is_torn:
+            line = b"\n" + line
+        if self._size_bytes + len(line) > self._max_bytes and self._size_bytes:
+            self._rotate()
+        return line
+
     def _write_rest(self, line: bytes, num_written: int) -> None:
         """Continue a short write. Until it is through, the file ends in part of a line."""
         while num_written < len(line):
@@ -124,6 +128,7 @@ class SpoolWriter:
             if num_more == 0:
                 raise OSError(0, "the write made no progress")
             num_written += num_more
+        self._is_torn = False
 
     def _rotate(self) -> None:
         """Begin the next file, lock it, and only then let go of the old one: a live writer always holds a lock.
