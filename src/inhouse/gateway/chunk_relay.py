@@ -85,6 +85,13 @@ class ChunkRelay:
             return
         self.num_taken += len(waiting)
         if self._answer is not None:
-            starts, num_end_bytes = self._starts, len(self._end)
-            texts = [framed[len(starts[len(framed)]) : -num_end_bytes] for framed in waiting]
-            self._answer.add_text(b"".join(texts))
+            self._answer.add_text(b"".join(self._cut_texts(waiting)))
+
+    def _cut_texts(self, waiting: list[bytes]) -> list[bytes]:
+        """What stands in the chunks between what is learned."""
+        starts, end = self._starts, self._end
+        shortest, longest = starts[min(map(len, waiting))], starts[max(map(len, waiting))]
+        num_start_bytes = len(longest)
+        if len(shortest) == num_start_bytes:  # so have those between
+            return [piece[num_start_bytes:] for piece in b"".join(waiting).split(end)]
+        return [framed[len(starts[len(framed)]) : -len(end)] for framed in waiting]

@@ -34,7 +34,7 @@ class ReplicaHealth:
         self._settings = settings
         self._records: dict[str, _Record] = {}
         self.troubled: Collection[str] = self._records.keys()
-        """Replicas that have failed since their last success; while there are none, nothing need be looked at."""
+        """Replicas that have failed since their last success; of the others, nothing need be looked at."""
 
     def list_out(self, endpoint: Endpoint, now: float) -> dict[str, str]:
         """Replicas of the endpoint that take no request now, with the reason in words.

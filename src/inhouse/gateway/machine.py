@@ -133,7 +133,7 @@ class RequestMachine:
         now = parts.loop.time()
         self._total_at = now + parts.total_s
         parts.budget.note_request(now)
-        if lane is None or parts.health.troubled or not self._begin(lane, now):
+        if lane is None or lane.replica_id in parts.health.troubled or not self._begin(lane, now):
             self._advance()
 
     # What the client's connection calls.
@@ -211,7 +211,7 @@ class RequestMachine:
     def _count_success(self) -> None:
         parts, replica_id = self._parts, self._lane.replica_id
         parts.in_flight[replica_id] -= 1
-        if parts.health.troubled:
+        if replica_id in parts.health.troubled:
             parts.health.note_success(replica_id)
 
     def _list_headers(self, attempt: AttemptCall) -> bytes:
@@ -367,7 +367,7 @@ class RequestMachine:
         self._stage = _TRYING
         attempt = self._attempt = AttemptCall(self, wire, lane.terms, self._total_at, translator)
         parts.in_flight[lane.replica_id] += 1
-        if parts.health.troubled:
+        if lane.replica_id in parts.health.troubled:
             parts.health.begin(lane.replica_id, now)
         address = lane.address
         try:
@@ -474,7 +474,7 @@ class RequestMachine:
         if not is_judged:
             health.note_unjudged(replica_id)
         elif error is None or error.code is ErrorCode.UPSTREAM_REJECTED:
-            if health.troubled:
+            if replica_id in health.troubled:
                 health.note_success(replica_id)
         elif error.code is ErrorCode.UPSTREAM_RATE_LIMITED:
             if error.retry_after_s:
