@@ -14,7 +14,7 @@ from inhouse.backends.anthropic import (
 )
 from inhouse.backends.chat_meter import ChatMeter
 from inhouse.backends.completions import read_completions_request
-from inhouse.backends.connection import Receiver, ReplyHead
+from inhouse.backends.connection import Receiver, ReplyHead, Shortcut
 from inhouse.backends.continued import Turn, continue_request, read_turn
 from inhouse.backends.credentials import CredentialBook, KeyRing, KeySource
 from inhouse.backends.deadline import NEVER, Deadline
@@ -103,6 +103,7 @@ __all__ = [
     "Response",
     "ResponsesRequest",
     "ServerTlsWatcher",
+    "Shortcut",
     "SimulatedAnswer",
     "SimulatedFaults",
     "SimulatedRun",

@@ -57,9 +57,8 @@ class Receiver:
     idle_s: float = 60.0
     total_at: float = NEVER
     progress_at: float = 0.0
-    relay: Callable[[bytes], bool] | None = None
-    """Takes what was read between two chunks, where its bytes alone show that it is one whole chunk that needs no more
-    than to be passed on; False where they do not, and then nothing was taken."""
+    shortcut: Shortcut | None = None
+    """Is asked first, and straight from the transport, while the connection stands between two chunks of a stream."""
 
     def find_progress(self) -> float:
         """`progress_at`, brought up to date."""
@@ -90,6 +89,24 @@ class Receiver:
 
     def on_failure(self, error: EndpointError) -> None:
         """The reply will not be completed."""
+
+
+class Shortcut(asyncio.Protocol):
+    """Stands in for a connection between two chunks of a stream. All but reading goes on to the connection.
+
+    A subclass takes what is read where its bytes alone show that it is one whole chunk that needs no more than to be
+    passed on; the rest it gives to the connection.
+    """
+
+    connection: Connection
+
+    def eof_received(self) -> bool:
+        """As the connection says."""
+        return self.connection.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Of the connection."""
+        self.connection.connection_lost(exc)
 
 
 class Connection(asyncio.Protocol):
@@ -132,6 +149,7 @@ class Connection(asyncio.Protocol):
         self._is_paused = False
         self._keeps_alive = False
         self._is_between_chunks = False
+        self._shortcut: Shortcut | None = None
         self._was_idle = False
 
     def send(self, payload: bytes, receiver: Receiver, on_stale: Callable[[Receiver], None] | None = None) -> bool:
@@ -208,14 +226,11 @@ class Connection(asyncio.Protocol):
             self.abort()
             return
         if self._is_between_chunks:
-            relay = receiver.relay
-            if relay is not None and relay(data):
-                return  # the parser stands before this chunk as it would stand behind it
             border = data.find(b"\r\n", 0, _MAX_SIZE_LINE_BYTES)
             size = _CHUNK_SIZES.get(data[:border])
             is_whole = size is not None and len(data) == border + size + 4 and data.endswith(b"\r\n")
             if is_whole and receiver.take_chunk(data, border + 2):
-                return  # same
+                return  # the parser stands before this chunk as it would stand behind it
         elif not self._has_bytes:
             head = self._last_head
             if not data.startswith(head.text):
@@ -235,6 +250,17 @@ class Connection(asyncio.Protocol):
             self._parse(data, receiver)
         except Exception as error:  # noqa: BLE001  # same
             self._crash(receiver, error)
+        shortcut = receiver.shortcut if self._is_between_chunks and self._receiver is receiver else None
+        if shortcut is not self._shortcut:
+            self._steer(shortcut)
+
+    def _steer(self, shortcut: Shortcut | None) -> None:
+        """From now on the transport hands what it reads to the shortcut, or to this connection again."""
+        self._shortcut = shortcut
+        if shortcut is not None:
+            shortcut.connection = self
+        if self._transport is not None:
+            self._transport.set_protocol(self if shortcut is None else shortcut)
 
     def eof_received(self) -> bool:
         """Let the transport close; `connection_lost` judges what it means."""

@@ -247,13 +247,13 @@ class AttemptCall(Call):
                 self._give_up(EndpointError(ErrorCode.UPSTREAM_ERROR, str(error)))
                 return
             if self._chunks is not None:  # while part of an event waits, no chunk is an event
-                self.relay = None if self._cutter.tail else self._chunks.take
+                self.shortcut = None if self._cutter.tail else self._chunks
             if block:
                 self._take_events(block)
 
     def take_chunk(self, framed: bytes, start: int) -> bool:
         """Relay one whole chunk that is one more plain content event like the ones before."""
-        return self.relay is not None and self._chunks is not None and self._chunks.take_new(framed, start)
+        return self.shortcut is not None and self._chunks is not None and self._chunks.take_new(framed, start)
 
     def find_progress(self) -> float:
         """Chunks that were relayed past the meter are progress."""
@@ -370,7 +370,7 @@ class AttemptCall(Call):
             self._chunks = ChunkRelay(write, self._answer)
         self._count_relayed()
         self._chunks.learn(meter.alike_start, meter.alike_end)
-        self.relay = self._chunks.take
+        self.shortcut = self._chunks
 
     def _take_events(self, block: bytes) -> None:
         """Meter whole events, translate them where that is asked, and pass or keep them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from inhouse.backends import Shortcut
 from inhouse.telemetry import StreamAnswer
 
 _MAX_WAITING = 64
@@ -14,7 +15,7 @@ _QUOTE = b'"'
 _read_clock = time.perf_counter
 
 
-class ChunkRelay:
+class ChunkRelay(Shortcut):
     """Passes whole HTTP chunks on as they came, one plain content event each.
 
     What stands around the text of such an event is learned from one that was metered. A chunk with the same around its
@@ -25,8 +26,6 @@ class ChunkRelay:
         write: puts framed bytes on the client's connection.
         answer: takes the text, a little later; None where nobody reads it.
     """
-
-    __slots__ = ("_answer", "_begin", "_end", "_num_quotes", "_starts", "_waiting", "_write", "last_at", "num_taken")
 
     def __init__(self, write: Callable[[bytes], None], answer: StreamAnswer | None) -> None:
         self._write = write
@@ -49,34 +48,43 @@ class ChunkRelay:
             self._num_quotes = begin.count(_QUOTE) + end.count(_QUOTE)
             self._starts = {}
 
-    def take(self, framed: bytes) -> bool:
-        """Pass on what is known by its bytes and length to be one more such chunk; else False, and nothing is done."""
-        start = self._starts.get(len(framed))
+    def data_received(self, data: bytes) -> None:
+        """Pass on what is known by its bytes and length to be one more such chunk; the rest is the connection's."""
+        start = self._starts.get(len(data))
         if (
-            start is None
-            or not framed.startswith(start)
-            or not framed.endswith(self._end)
-            or framed.count(_QUOTE) != self._num_quotes
+            start is not None
+            and data.startswith(start)
+            and data.endswith(self._end)
+            and data.count(_QUOTE) == self._num_quotes
         ):
-            return False
-        self.last_at = _read_clock()
-        waiting = self._waiting
-        waiting.append(framed)
-        self._write(framed)
-        if len(waiting) == _MAX_WAITING:
-            self.settle()
-        return True
+            self.last_at = _read_clock()
+            waiting = self._waiting
+            waiting.append(data)
+            self._write(data)
+            if len(waiting) == _MAX_WAITING:
+                self.settle()
+        else:
+            self.connection.data_received(data)
 
     def take_new(self, framed: bytes, start: int) -> bool:
-        """The same for one whole chunk of a length that did not come before, its event from `start` on."""
+        """Pass on one whole chunk of a length that did not come before, its event from `start` on.
+
+        False where it is another event, and then nothing is done.
+        """
         text_at = start + len(self._begin)
-        if not framed.startswith(self._begin, start) or text_at + len(self._end) > len(framed):
+        if (
+            not framed.startswith(self._begin, start)
+            or not framed.endswith(self._end)
+            or text_at + len(self._end) > len(framed)
+            or framed.count(_QUOTE) != self._num_quotes
+        ):
             return False
         if len(self._starts) >= _MAX_STARTS:
             self.settle()
             self._starts.clear()
         self._starts[len(framed)] = framed[:text_at]
-        return self.take(framed)
+        self.data_received(framed)
+        return True
 
     def settle(self) -> None:
         """Count what waits, and hand its text on."""
