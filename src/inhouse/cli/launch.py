@@ -101,7 +101,7 @@ def _gateway_specs(configuration: Configuration, state: StateFolder, addresses: 
             credentials=credentials,
             pepper=state.read_pepper().hex(),
             admin_url=addresses.admin_url,
-            local_port=addresses.local_port if index == 0 else 0,
+            local_port=addresses.local_port,
             store_url=None if gateway.responses is None else configuration.store_url,
         )
         name = "gateway" if gateway.workers == 1 else f"gateway-{index}"
