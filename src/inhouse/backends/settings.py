@@ -127,7 +127,8 @@ class ProviderSettings(Settings):
     api_version: str | None = None
     """Azure's `api-version` (left out: the v1 API), or another `anthropic-version`."""
     engine: EngineKind = EngineKind.GENERIC
-    """For an OpenAI-compatible API: the server behind it, where it is known."""
+    """For an OpenAI-compatible API: the server behind it, where it is known. OpenAI's own addresses are known; behind
+    another address (a proxy of yours) say `openai`."""
     operations: frozenset[Operation] | None = None
     """What it offers natively; where not given, what its dialect and engine are known to offer."""
     network: NetworkSettings = NetworkSettings()
