@@ -135,6 +135,9 @@ class ProviderSettings(Settings):
     """Proxy, authorities, client certificate."""
     discount: Share = Field(default=Decimal(0), ge=0, lt=1)
     """Contract discount on list prices as a share (`12%` or `0.12`)."""
+    price_book: str | None = None
+    """The company whose list prices apply, as the price book names it (`openai`); where not given, the provider's name.
+    For a second account of one company."""
     models: dict[str, ProviderModelSettings] = Field(min_length=1)
     """Models that routes may use."""
     simulated: SimulationSettings | None = None
