@@ -45,7 +45,7 @@ async def test_no_completed_request_is_lost_when_the_gateway_is_killed(installat
     wait_until(lambda: cut.headers["trace"] in list_aborted(), 5, "the abort on record")
     assert set(list_aborted().values()) <= {"gateway_lost", "client_closed"}
     assert list_aborted()[cut.headers["trace"]] == "gateway_lost"
-    assert installation.store.traces.list(10, status=TraceStatus.OPEN) == []
+    wait_until(lambda: not installation.store.traces.list(10, status=TraceStatus.OPEN), 5, "an end of every trace")
 
 
 async def test_nothing_stops_serving_when_control_is_killed(installation: Running) -> None:
