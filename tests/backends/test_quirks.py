@@ -10,6 +10,7 @@ from inhouse.backends.quirks import (
     ENGINE_QUIRKS,
     UpstreamFault,
     classify_rejection,
+    find_quirks,
     native_operations,
     read_error_message,
 )
@@ -33,6 +34,7 @@ def test_every_engine_has_a_row_and_offers_chat() -> None:
     ("dialect", "engine", "operations"),
     [
         (Dialect.OPENAI, EngineKind.GENERIC, {"chat", "completions", "embeddings"}),
+        (Dialect.OPENAI, EngineKind.OPENAI, {"chat", "completions", "embeddings"}),
         (Dialect.OPENAI, EngineKind.VLLM, set(Operation)),
         (Dialect.OPENAI, EngineKind.SGLANG, set(Operation)),
         (Dialect.OPENAI, EngineKind.TGI, {"chat", "completions"}),
@@ -45,6 +47,24 @@ def test_every_engine_has_a_row_and_offers_chat() -> None:
 )
 def test_what_an_endpoint_offers_natively(dialect: Dialect, engine: EngineKind, operations: set[str]) -> None:
     assert native_operations(dialect, engine) == operations
+
+
+@pytest.mark.parametrize(
+    ("dialect", "engine", "api_version", "cap_field"),
+    [
+        (Dialect.OPENAI, EngineKind.OPENAI, None, "max_completion_tokens"),
+        (Dialect.OPENAI, EngineKind.GENERIC, None, "max_tokens"),
+        (Dialect.OPENAI, EngineKind.OLLAMA, None, "max_tokens"),
+        (Dialect.AZURE_OPENAI, EngineKind.GENERIC, None, "max_completion_tokens"),
+        (Dialect.AZURE_OPENAI, EngineKind.GENERIC, "2024-08-01-preview", "max_tokens"),
+        (Dialect.AZURE_OPENAI, EngineKind.GENERIC, "2024-09-01-preview", "max_completion_tokens"),
+        (Dialect.AZURE_OPENAI, EngineKind.GENERIC, "2024-10-21", "max_completion_tokens"),
+        (Dialect.AZURE_OPENAI, EngineKind.GENERIC, "preview", "max_completion_tokens"),
+    ],
+)
+def test_what_the_cap_is_called(dialect: Dialect, engine: EngineKind, api_version: str | None, cap_field: str) -> None:
+    """Azure's reasoning models refuse `max_tokens`; its versions before them refuse the other name."""
+    assert find_quirks(dialect, engine, api_version).cap_field == cap_field
 
 
 ENGINE_BODIES = [

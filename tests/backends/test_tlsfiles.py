@@ -18,9 +18,10 @@ import pytest
 import trustme
 
 from backends.dialing import Talk, direct, echo, fail, listening, resolving, serve_as, talk
+from inhouse.backends import HttpClient
 from inhouse.backends.target import parse_target
 from inhouse.backends.tlsfiles import ServerTlsWatcher, TlsFileError, explain_tls_failure, make_server_context
-from inhouse.domain import ErrorCode, Network
+from inhouse.domain import EndpointError, ErrorCode, Network
 
 
 @pytest.fixture(scope="module")
@@ -204,6 +205,24 @@ async def test_with_tls_1_3_a_missing_client_certificate_ends_the_connection_wit
 
     assert isinstance(error, ssl.SSLError)
     assert "a server does that wants a client certificate" in explain_tls_failure(error, "box")
+
+
+@pytest.mark.xfail(reason="`Connection.connection_lost` does not look at its error yet")
+async def test_a_request_that_tls_1_3_refuses_without_a_client_certificate_says_so(
+    ca_file: str, mutual: ssl.SSLContext
+) -> None:
+    client = HttpClient(direct(), network=Network(is_declared_private=True, ca_file=ca_file))
+    try:
+        with refusing_strangers(mutual) as port, pytest.raises(EndpointError) as caught:
+            await client.request("GET", f"https://127.0.0.1:{port}/v1/models")
+    finally:
+        await client.aclose()
+
+    assert caught.value.code is ErrorCode.UPSTREAM_UNREACHABLE
+    assert str(caught.value) == (
+        "the endpoint refused the TLS handshake, as a server does that wants a client certificate, or another one "
+        "(`network: {client_cert_file: …}`)"
+    )
 
 
 async def test_files_that_change_are_read_again_and_broken_ones_leave_what_was(

@@ -320,6 +320,7 @@ def test_a_literal_secret_becomes_a_variable_that_the_user_is_told_to_export(fol
     assert {name: sorted(provider.models) for name, provider in providers.items()} == {
         "openai": ["gpt-4o", "gpt-4o-mini"], "openai-c": ["gpt-4o"], "anthropic": ["claude-sonnet-5"],
     }  # fmt: skip
+    assert [provider.price_book for provider in providers.values()] == [None, "openai", None]
     needs = [line for line in result.lines if line.outcome is Outcome.NEEDS_YOU and "Export it as" in line.words]
     assert [line.location.line for line in needs] == [5, 9, 13, 19]
     assert "sk-" not in shown(result)

@@ -39,6 +39,24 @@ def test_ports_are_distinct_and_the_same_the_next_time() -> None:
     assert second == first
 
 
+def test_where_the_data_port_speaks_tls_there_is_a_local_port_that_stays_the_same() -> None:
+    tls = FILE.replace("gateway: {port: 0}", "gateway: {port: 0, tls: {cert_file: c.pem, key_file: k.pem}}")
+    with ExitStack() as held:
+        plain = choose_addresses(load(), None, held)
+    with ExitStack() as held:
+        first = choose_addresses(load(tls), plain, held)
+    with ExitStack() as held:
+        second = choose_addresses(load(tls), first, held)
+
+    assert (plain.local_port, plain.local_url) == (0, plain.gateway_url)
+    assert first.local_port != first.gateway_port
+    assert (first.gateway_url, first.local_url) == (
+        f"https://127.0.0.1:{first.gateway_port}",
+        f"http://127.0.0.1:{first.local_port}",
+    )
+    assert second == first
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse to listen on a port that is held")
 def test_a_held_port_is_given_to_nobody_and_can_still_be_listened_on() -> None:
     with ExitStack() as held:

@@ -28,13 +28,35 @@ while True:
 """
 
 
+MEETING_CHILD = """\
+import pathlib, signal, sys, time
+from inhouse.cli.child import read_start
+start = read_start(dict)
+mark = pathlib.Path(start["mark"])
+def note(word):
+    with mark.open("a") as file:
+        file.write(f"{start['name']} {word}\\n")
+def leave(*_):
+    note("leaving")
+    while mark.read_text().count("leaving") < 2:
+        time.sleep(0.02)
+    note("down")
+    sys.exit(0)
+signal.signal(signal.SIGTERM, leave)
+note("up")
+while True:
+    time.sleep(0.05)
+"""
+
+
 def write_child(folder: Path) -> dict[str, str]:
-    (folder / "marked_child.py").write_text(CHILD)
+    for name, text in (("marked_child", CHILD), ("other_child", CHILD), ("meeting_child", MEETING_CHILD)):
+        (folder / f"{name}.py").write_text(text)
     return {"PYTHONPATH": f"{folder}{os.pathsep}{Path(__file__).parents[2] / 'src'}"}
 
 
-def make_spec(name: str, mark: Path) -> ChildSpec:
-    return ChildSpec(name, "marked_child", f'{{"name": "{name}", "mark": "{mark}"}}'.encode())
+def make_spec(name: str, mark: Path, module: str = "marked_child") -> ChildSpec:
+    return ChildSpec(name, module, f'{{"name": "{name}", "mark": "{mark}"}}'.encode())
 
 
 async def wait_for_lines(mark: Path, count: int) -> list[str]:
@@ -51,7 +73,9 @@ async def test_a_killed_child_is_started_again_and_stopping_goes_backwards(
         monkeypatch.setenv(name, value)
     mark = tmp_path / "mark"
     events: list[ChildEvent] = []
-    supervisor = Supervisor([make_spec("first", mark), make_spec("second", mark)], tmp_path, events.append)
+    supervisor = Supervisor(
+        [make_spec("first", mark), make_spec("second", mark, "other_child")], tmp_path, events.append
+    )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(supervisor.run())
         await wait_for_lines(mark, 2)
@@ -64,6 +88,24 @@ async def test_a_killed_child_is_started_again_and_stopping_goes_backwards(
     restarts = [event for event in events if event.state is ChildState.RESTARTING]
     assert [(event.name, event.exit_status) for event in restarts] == [("first", -signal.SIGKILL)]
     assert supervisor.pids == {}
+
+
+async def test_neighbours_of_one_kind_stop_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each waits for the other to be told: one after the other, neither would end by itself."""
+    for name, value in write_child(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    mark = tmp_path / "mark"
+    specs = [make_spec("base", mark), *(make_spec(name, mark, "meeting_child") for name in ("one", "two"))]
+    supervisor = Supervisor(specs, tmp_path)
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(supervisor.run())
+        await wait_for_lines(mark, 3)
+        supervisor.stop()
+        await running
+
+    lines = mark.read_text().splitlines()[3:]
+    assert {line for line in lines if line.endswith("down")} == {"one down", "two down", "base down"}
+    assert lines[-1] == "base down"
 
 
 def test_children_end_when_the_supervisor_is_killed(tmp_path: Path) -> None:

@@ -156,6 +156,31 @@ def test_what_the_file_says_wins_over_what_is_known_of_the_dialect(
     assert Operation.RESPONSES in endpoints["hosted/mid"].operations
 
 
+@pytest.mark.parametrize(
+    ("fields", "engine"),
+    [
+        ({"base_url": "https://api.openai.com/v1"}, EngineKind.OPENAI),
+        ({"base_url": "https://eu.api.openai.com/v1"}, EngineKind.OPENAI),
+        ({"base_url": "https://llm-proxy.example/v1", "engine": "openai"}, EngineKind.OPENAI),
+        ({"base_url": "https://llm-proxy.example/v1"}, EngineKind.GENERIC),
+        ({"base_url": "https://api.openai.com.example/v1"}, EngineKind.GENERIC),
+        ({"base_url": "https://api.openai.com/v1", "engine": "vllm"}, EngineKind.VLLM),
+        ({"base_url": "https://api.openai.com", "dialect": "azure_openai"}, EngineKind.GENERIC),
+        (
+            {"base_url": "https://api.openai.com/v1", "regions": {"x": {"base_url": "https://other.example/v1"}}},
+            EngineKind.GENERIC,
+        ),
+        ({"simulated": {}}, EngineKind.GENERIC),
+    ],
+)
+def test_openais_own_addresses_are_known(
+    inputs: CompileInputs, provider_of: Callable[..., ProviderSettings], fields: dict[str, Any], engine: EngineKind
+) -> None:
+    endpoint = compile_snapshot(replace(inputs, providers={"paid": provider_of(**fields)})).endpoints["paid/mid"]
+
+    assert endpoint.engine is engine
+
+
 def test_a_network_is_carried_without_its_proxys_login(
     inputs: CompileInputs, provider_of: Callable[..., ProviderSettings]
 ) -> None:

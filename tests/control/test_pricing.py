@@ -105,6 +105,21 @@ def test_the_upstream_name_is_looked_up() -> None:
     assert price.price_id == "paid/mid@2026-01-01"
 
 
+def test_a_second_account_is_priced_from_its_companys_list() -> None:
+    settings = ProviderSettings.model_validate(
+        {"base_url": "https://x", "price_book": "paid", "discount": "10%", "models": {"mid": {}}}
+    )
+    price = price_provider_model("paid-eu", "mid", settings, BOOK, DAY)
+    assert price is not None
+    assert price.input_uncached == pytest.approx(1.8e-6)
+    assert price.price_id == "paid/mid@2026-01-01-0.1"
+
+
+def test_the_company_that_is_named_counts_not_the_providers_name() -> None:
+    settings = ProviderSettings.model_validate({"base_url": "https://x", "price_book": "other", "models": {"mid": {}}})
+    assert price_provider_model("paid", "mid", settings, BOOK, DAY) is None
+
+
 def test_an_unknown_model_is_unpriced_not_free() -> None:
     settings = ProviderSettings.model_validate({"base_url": "https://x", "models": {"huge": {}}})
     assert price_provider_model("paid", "huge", settings, BOOK, DAY) is None

@@ -147,6 +147,52 @@ def test_unpriced_endpoints_are_warnings_after_the_errors(desired: DesiredState,
     ]
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem", "fix"),
+    [
+        (
+            {"price_book": "opnai"},
+            "the price book knows no company 'opnai'.",
+            "Use one of: anthropic, google, mistral, openai; or remove it and give `price:` below the model.",
+        ),
+        (
+            {"price_book": "simulated"},
+            "the price book knows no company 'simulated'.",
+            "Use one of: anthropic, google, mistral, openai; or remove it and give `price:` below the model.",
+        ),
+        (
+            {"price_book": "openai", "simulated": {}, "base_url": None},
+            "provider 'paid' is simulated, and so is its price: `price_book` would do nothing.",
+            "Remove `price_book:`, or give `price:` below the model.",
+        ),
+    ],
+)
+def test_a_price_book_that_prices_nothing_is_an_error(
+    desired: DesiredState, changes: dict[str, Any], problem: str, fix: str
+) -> None:
+    paid = ProviderSettings.model_validate({"base_url": "https://x", "models": {"mid": {}}} | changes)
+    found = next(one for one in check(replace(desired, providers={"paid": paid})) if not one.is_warning)
+
+    assert (found.path, found.problem, found.fix) == ("providers.paid.price_book", problem, fix)
+
+
+@pytest.mark.parametrize(
+    ("model", "fix"),
+    [
+        ("gpt-4o-mini", "Give `price_book: openai` if its list prices apply, else `price: {RATES}`."),
+        ("mid", "Give `price: {RATES}`."),
+    ],
+)
+def test_an_unpriced_model_that_a_company_has_is_told_how_to_be_priced(
+    desired: DesiredState, model: str, fix: str
+) -> None:
+    paid = ProviderSettings.model_validate({"base_url": "https://x", "models": {model: {}}})
+    problems = check(replace(desired, routes={}, providers={"paid": paid}))
+
+    rates = "input_usd_per_mtok: …, output_usd_per_mtok: …"
+    assert [problem.fix for problem in problems if problem.is_warning] == [fix.replace("RATES", rates)]
+
+
 def test_endpoint_ids_come_with_their_processor(desired: DesiredState) -> None:
     assert list_endpoint_ids(desired.deployments, desired.providers) == {"clerk": "own", "paid/mid": "paid"}
 

@@ -5,74 +5,17 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from flows.installation import FILE, KEY, Running, answers, is_alive, list_processes, run_up, wait_for_trace, wait_until
+from flows.load import assert_all_on_record, under_load, wait_for_more
 from inhouse.backends import HttpClient
-from inhouse.cli.traffic import ChatCall, ChatReply, stream_chat
+from inhouse.cli.traffic import ChatCall, stream_chat
 from inhouse.domain import ReplicaState, TraceStatus
-from inhouse.evals.tickets import generate_workload
 
-TICKETS = generate_workload(200, seed=5)
 pytestmark = pytest.mark.engine
-
-
-@dataclass
-class Load:
-    """What the clients saw."""
-
-    completed: list[ChatReply] = field(default_factory=list[ChatReply])
-    cut: list[ChatReply] = field(default_factory=list[ChatReply])
-    refused: list[ChatReply] = field(default_factory=list[ChatReply])
-    is_on: bool = True
-
-
-@contextlib.asynccontextmanager
-async def under_load(running: Running, *, num_clients: int = 4, route: str = "desk") -> AsyncGenerator[Load]:
-    """Keep asking from several clients for as long as the block runs."""
-    load = Load()
-    async with contextlib.aclosing(HttpClient()) as client, asyncio.TaskGroup() as group:
-        call = ChatCall(client, running.base_url, KEY)
-
-        async def ask(offset: int) -> None:
-            position = offset
-            while load.is_on:
-                ticket = TICKETS[position % len(TICKETS)]
-                position += num_clients
-                body = {"model": route, "messages": [{"role": "user", "content": ticket.prompt}], "max_tokens": 160}
-                reply = await stream_chat(call, body, headers={"x-inhouse-task": ticket.task})
-                kind = load.completed if reply.is_complete else load.cut if reply.status == 200 else load.refused
-                kind.append(reply)
-                if kind is load.refused:
-                    await asyncio.sleep(0.02)
-
-        for offset in range(num_clients):
-            group.create_task(ask(offset))
-        try:
-            yield load
-        finally:
-            load.is_on = False
-
-
-async def wait_for_more(load: Load, count: int, timeout_s: float = 20.0) -> None:
-    """Wait until `count` further requests are completed."""
-    target = len(load.completed) + count
-    async with asyncio.timeout(timeout_s):
-        while len(load.completed) < target:
-            await asyncio.sleep(0.02)
-
-
-def assert_all_on_record(running: Running, load: Load) -> None:
-    ids = [reply.headers["trace"] for reply in load.completed]
-    wait_until(lambda: all(trace.close for trace in running.store.traces.find(ids).values()), 10, "closes")
-    traces = running.store.traces.find(ids)
-    assert len(ids) == len(set(ids))
-    assert [trace_id for trace_id in ids if trace_id not in traces] == []
-    assert {trace.status for trace in traces.values()} == {TraceStatus.COMPLETE}
 
 
 async def test_no_completed_request_is_lost_when_the_gateway_is_killed(installation: Running) -> None:
@@ -102,7 +45,7 @@ async def test_no_completed_request_is_lost_when_the_gateway_is_killed(installat
     wait_until(lambda: cut.headers["trace"] in list_aborted(), 5, "the abort on record")
     assert set(list_aborted().values()) <= {"gateway_lost", "client_closed"}
     assert list_aborted()[cut.headers["trace"]] == "gateway_lost"
-    assert installation.store.traces.list(10, status=TraceStatus.OPEN) == []
+    wait_until(lambda: not installation.store.traces.list(10, status=TraceStatus.OPEN), 5, "an end of every trace")
 
 
 async def test_nothing_stops_serving_when_control_is_killed(installation: Running) -> None:

@@ -75,10 +75,15 @@ _OPENAI = frozenset({Operation.CHAT, Operation.COMPLETIONS, Operation.EMBEDDINGS
 _SPOKEN: dict[str, tuple[Wire, dict[str, Any]]] = {
     "openai": (Wire.CHAT, {}),
     "blind": (Wire.CHAT, {"modalities": frozenset({Modality.TEXT})}),
+    "openai itself": (Wire.CHAT, {"engine": EngineKind.OPENAI}),
     "engine": (Wire.CHAT, {"engine": EngineKind.VLLM}),
     "azure": (
         Wire.CHAT,
         {"dialect": Dialect.AZURE_OPENAI, "auth": AuthScheme.API_KEY, "api_version": "2024-10-21"},
+    ),
+    "azure old": (
+        Wire.CHAT,
+        {"dialect": Dialect.AZURE_OPENAI, "auth": AuthScheme.API_KEY, "api_version": "2024-08-01-preview"},
     ),
     "azure v1": (Wire.CHAT, {"dialect": Dialect.AZURE_OPENAI, "auth": AuthScheme.API_KEY}),
     "azure entra": (Wire.CHAT, {"dialect": Dialect.AZURE_OPENAI, "auth": AuthScheme.BEARER}),

@@ -139,6 +139,28 @@ async def test_what_is_asked_reaches_the_endpoint_in_its_own_dialect(
         assert [request.json for request in upstream.requests] == [expected, expected | streaming]
 
 
+@pytest.mark.parametrize("client", [Wire.MESSAGES, Wire.RESPONSES])
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("openai", "max_tokens"),
+        ("openai itself", "max_completion_tokens"),
+        ("azure old", "max_tokens"),
+        ("azure", "max_completion_tokens"),
+        ("azure v1", "max_completion_tokens"),
+    ],
+)
+async def test_a_translated_cap_has_the_name_that_the_endpoint_takes(
+    tmp_path: Path, upstream: ScriptedUpstream, client: Wire, name: str, field: str
+) -> None:
+    upstream.script = script_answer(wire_of(name), "text")
+    async with serve(tmp_path, (name, upstream)) as (_, caller):
+        await caller.ask(client, is_stream=False, **ASKED[client]["sampling"])
+    asked = upstream.requests[0].json
+    caps = {name: value for name, value in asked.items() if name in {"max_tokens", "max_completion_tokens"}}
+    assert caps == {field: 50}
+
+
 async def test_earlier_reasoning_goes_where_the_engine_reads_it(tmp_path: Path, upstream: ScriptedUpstream) -> None:
     upstream.script = script_answer(Wire.CHAT, "text")
     thinking = {"type": "thinking", "thinking": "Let me see", "signature": ""}

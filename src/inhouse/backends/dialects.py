@@ -23,7 +23,7 @@ from inhouse.backends.continued import ContinuedRequest
 from inhouse.backends.embeddings import EMBEDDINGS_PATH, read_embeddings_reply
 from inhouse.backends.messages_meter import MessagesMeter
 from inhouse.backends.openai import CHAT_PATH, read_chat_facts, read_chat_request
-from inhouse.backends.quirks import ENGINE_QUIRKS, EngineQuirks
+from inhouse.backends.quirks import ENGINE_QUIRKS, EngineQuirks, find_quirks
 from inhouse.backends.responses import RESPONSES_PATH, read_responses_reply
 from inhouse.backends.responses_meter import ResponsesMeter
 from inhouse.backends.translate import (
@@ -79,11 +79,12 @@ def plan_exchange(operation: Operation, endpoint: Endpoint) -> ExchangePlan | No
     if operation is Operation.CHAT and Operation.MESSAGES in offered:
         return _plan(Operation.MESSAGES, endpoint, ChatToMessages, chat_error_from_messages)
     if operation is Operation.MESSAGES and Operation.CHAT in offered:
-        quirks = ENGINE_QUIRKS[endpoint.engine]
+        quirks = find_quirks(endpoint.dialect, endpoint.engine, endpoint.api_version)
         new_translator = partial(MessagesToChat, cap_field=quirks.cap_field, reasoning_field=quirks.reasoning_field)
         return _plan(Operation.CHAT, endpoint, new_translator, messages_error_from_chat)
     if operation is Operation.RESPONSES and Operation.CHAT in offered:
-        new_translator = partial(_respond_through_chat, quirks=ENGINE_QUIRKS[endpoint.engine])
+        quirks = find_quirks(endpoint.dialect, endpoint.engine, endpoint.api_version)
+        new_translator = partial(_respond_through_chat, quirks=quirks)
         return _plan(Operation.CHAT, endpoint, new_translator, _reject_response)
     if operation is Operation.RESPONSES and Operation.MESSAGES in offered:
         return _plan(Operation.MESSAGES, endpoint, _respond_through_messages, _reject_response)

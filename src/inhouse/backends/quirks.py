@@ -105,16 +105,39 @@ ENGINE_QUIRKS: Mapping[EngineKind, EngineQuirks] = MappingProxyType(
             context_types=frozenset({"exceed_context_size_error"}),
             context_words=("input length exceeds", "exceeds the available context size"),
         ),
+        # OpenAI, platform.openai.com/docs/api-reference/chat/create (2026-11): `max_tokens` is deprecated there, and
+        # its reasoning models refuse it with `unsupported_parameter`. Its Responses API keeps answers by default, which
+        # its chat does not, so it is called only where the provider's `operations` name it.
+        EngineKind.OPENAI: EngineQuirks(operations=_EMBEDDING, reasoning_field="reasoning_content"),
         # Anything that calls itself OpenAI-compatible: what nearly all of them have. Hosted open models follow
-        # DeepSeek's API in the name of reasoning. Where `max_tokens` is not known (OpenAI's reasoning models), that is
-        # said; `max_completion_tokens` would be ignored in silence by many others.
+        # DeepSeek's API in the name of reasoning. Where `max_tokens` is not known, that is said; many others would
+        # ignore `max_completion_tokens` in silence.
         EngineKind.GENERIC: EngineQuirks(
             operations=_EMBEDDING, cap_field="max_tokens", reasoning_field="reasoning_content"
         ),
     }
 )
-_AZURE_OPERATIONS = _RESPONDING
+# Azure OpenAI: the reasoning models take `max_completion_tokens` alone, which all chat models take since API version
+# 2024-09-01-preview (learn.microsoft.com/azure/ai-services/openai/how-to/reasoning; inference.yaml of 2024-10-21 in
+# Azure/azure-rest-api-specs deprecates `max_tokens`). Versions before it refuse it as an unrecognized argument.
+_AZURE_QUIRKS = EngineQuirks(operations=_RESPONDING, reasoning_field="reasoning_content")
+_OLD_AZURE_QUIRKS = EngineQuirks(operations=_RESPONDING, cap_field="max_tokens", reasoning_field="reasoning_content")
+_AZURE_COMPLETION_CAP_SINCE = "2024-09-01"
 _ANTHROPIC_OPERATIONS = frozenset({Operation.MESSAGES, Operation.COUNT_TOKENS})
+
+
+def find_quirks(dialect: Dialect, engine: EngineKind, api_version: str | None) -> EngineQuirks:
+    """What is known of an endpoint that speaks chat.
+
+    Args:
+        dialect: OpenAI's or Azure's.
+        engine: the server behind an OpenAI-compatible address.
+        api_version: Azure's; None for its v1 API.
+    """
+    if dialect is not Dialect.AZURE_OPENAI:
+        return ENGINE_QUIRKS[engine]
+    is_old = api_version is not None and api_version < _AZURE_COMPLETION_CAP_SINCE
+    return _OLD_AZURE_QUIRKS if is_old else _AZURE_QUIRKS
 
 
 def native_operations(dialect: Dialect, engine: EngineKind) -> frozenset[Operation]:
@@ -122,7 +145,7 @@ def native_operations(dialect: Dialect, engine: EngineKind) -> frozenset[Operati
     if dialect is Dialect.ANTHROPIC:
         return _ANTHROPIC_OPERATIONS
     if dialect is Dialect.AZURE_OPENAI:
-        return _AZURE_OPERATIONS
+        return _AZURE_QUIRKS.operations
     return ENGINE_QUIRKS[engine].operations
 
 

@@ -127,13 +127,17 @@ class ProviderSettings(Settings):
     api_version: str | None = None
     """Azure's `api-version` (left out: the v1 API), or another `anthropic-version`."""
     engine: EngineKind = EngineKind.GENERIC
-    """For an OpenAI-compatible API: the server behind it, where it is known."""
+    """For an OpenAI-compatible API: the server behind it, where it is known. OpenAI's own addresses are known; behind
+    another address (a proxy of yours) say `openai`."""
     operations: frozenset[Operation] | None = None
     """What it offers natively; where not given, what its dialect and engine are known to offer."""
     network: NetworkSettings = NetworkSettings()
     """Proxy, authorities, client certificate."""
     discount: Share = Field(default=Decimal(0), ge=0, lt=1)
     """Contract discount on list prices as a share (`12%` or `0.12`)."""
+    price_book: str | None = None
+    """The company whose list prices apply, as the price book names it (`openai`); where not given, the provider's name.
+    For a second account of one company."""
     models: dict[str, ProviderModelSettings] = Field(min_length=1)
     """Models that routes may use."""
     simulated: SimulationSettings | None = None

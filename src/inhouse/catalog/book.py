@@ -29,6 +29,11 @@ class PriceBook:
     machines: tuple[MachineRow, ...]
     engine_rates: tuple[EngineRateRow, ...]
 
+    @property
+    def companies(self) -> tuple[str, ...]:
+        """The names of those whose list prices are known, sorted; the simulated one is none."""
+        return tuple(sorted({row.provider for row in self.token_prices if not row.is_simulated}))
+
     def token_price(self, provider: str, model: str, at: date) -> TokenPriceRow | None:
         """The list price of a provider's model on a day, by its name or one of its other names.
 

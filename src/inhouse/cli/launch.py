@@ -46,14 +46,14 @@ def choose_addresses(configuration: Configuration, previous: Addresses | None, h
     def choose(path: tuple[str, ...], host: str, wanted: int, last: int | None) -> int:
         return _claim(configuration, path, host, (wanted, last), held)
 
-    metrics = settings.agent.metrics_port
+    metrics, last_local = settings.agent.metrics_port, previous and previous.local_port
     addresses = Addresses(
         gateway_host=gateway.host,
         gateway_port=choose(("gateway", "port"), gateway.host, gateway.port, previous and previous.gateway_port),
         admin_host=admin.host,
         admin_port=choose(("admin", "port"), admin.host, admin.port, previous and previous.admin_port),
         metrics_port=choose(("agent", "metrics_port"), "127.0.0.1", metrics, previous and previous.metrics_port),
-        local_port=0 if gateway.tls is None else choose(("gateway", "tls"), "127.0.0.1", 0, None),
+        local_port=0 if gateway.tls is None else choose(("gateway", "tls"), "127.0.0.1", 0, last_local),
         has_tls=gateway.tls is not None,
     )
     simulated = [name for name, provider in settings.providers.items() if provider.simulated]
@@ -101,7 +101,7 @@ def _gateway_specs(configuration: Configuration, state: StateFolder, addresses: 
             credentials=credentials,
             pepper=state.read_pepper().hex(),
             admin_url=addresses.admin_url,
-            local_port=addresses.local_port if index == 0 else 0,
+            local_port=addresses.local_port,
             store_url=None if gateway.responses is None else configuration.store_url,
         )
         name = "gateway" if gateway.workers == 1 else f"gateway-{index}"

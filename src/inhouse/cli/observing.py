@@ -21,7 +21,6 @@ from inhouse.domain import ConfigError, SourceLocation
 FOLDER = ".inhouse-observe"
 """State folder of observe mode, below the folder that it is started in."""
 DEFAULT_PORT = 8080
-_SIMULATED = "simulated"
 _VERSION = "/v1"
 _OPENAI = ("OpenAI SDK", "OPENAI_BASE_URL")
 _ANTHROPIC = ("Anthropic SDK", "ANTHROPIC_BASE_URL")
@@ -133,7 +132,7 @@ def _check_url(url: str) -> Target:
 
 
 def _check_prices(name: str) -> None:
-    known = sorted({row.provider for row in load_price_book().token_prices} - {_SIMULATED})
+    known = load_price_book().companies
     if name not in known:
         raise ConfigError(
             f"the price book knows no provider {name!r}.",

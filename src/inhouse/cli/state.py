@@ -21,8 +21,8 @@ from inhouse.domain import StateError
 class Addresses(Struct, frozen=True, kw_only=True):
     """Where the processes of this installation listen, chosen by `up` and kept over restarts.
 
-    `providers` maps a simulated provider's name to its base URL. Where the data port speaks TLS (`has_tls`), the first
-    gateway worker also listens in plain HTTP on the loopback port `local_port`, for the platform's own calls.
+    `providers` maps a simulated provider's name to its base URL. Where the data port speaks TLS (`has_tls`), the
+    gateway workers also listen in plain HTTP on the loopback port `local_port`, for the platform's own calls.
     """
 
     gateway_host: str

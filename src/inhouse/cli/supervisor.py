@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,10 @@ class _Child:
 
 
 class Supervisor:
-    """Runs children until told to stop; the order of `specs` is the order of starting, and the reverse of stopping."""
+    """Runs children until told to stop; the order of `specs` is the order of starting, and the reverse of stopping.
+
+    Neighbours that run the same module stop together: several gateway workers drain in the time of one.
+    """
 
     def __init__(
         self, specs: Sequence[ChildSpec], logs: Path, on_event: Callable[[ChildEvent], None] = lambda _event: None
@@ -80,13 +84,16 @@ class Supervisor:
         self._stop.set()
 
     async def run(self) -> None:
-        """Start every child, keep each running until `stop`, then end them one after the other."""
+        """Start every child, keep each running until `stop`, then end them, one kind after the other."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._keep_running(child)) for child in self._children.values()]
             await self._stop.wait()
-            for child, task in reversed(list(zip(self._children.values(), tasks, strict=True))):
-                child.stop.set()
-                await task
+            backwards = reversed(list(zip(self._children.values(), tasks, strict=True)))
+            for _, alike in itertools.groupby(backwards, key=lambda pair: pair[0].spec.module):
+                stopping = list(alike)
+                for child, _ in stopping:
+                    child.stop.set()
+                await asyncio.gather(*(task for _, task in stopping))
 
     async def _keep_running(self, child: _Child) -> None:
         clock = asyncio.get_running_loop().time

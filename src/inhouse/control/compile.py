@@ -21,6 +21,7 @@ from inhouse.control.outbound import (
     choose_auth,
     choose_engine,
     choose_operations,
+    choose_provider_engine,
 )
 from inhouse.control.pricing import price_deployment, price_provider_model
 from inhouse.domain import (
@@ -230,7 +231,7 @@ def _compile_provider_model(name: str, model: str, settings: ProviderSettings, i
         price=price_provider_model(name, model, settings, inputs.price_book, date_of(inputs.now)),
         modalities=chosen.modalities,
         is_simulated=settings.simulated is not None,
-        engine=settings.engine,
+        engine=choose_provider_engine(settings),
         operations=choose_operations(settings),
         auth=choose_auth(settings),
         api_version=settings.api_version,

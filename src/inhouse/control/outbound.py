@@ -13,6 +13,7 @@ from inhouse.backends.settings import ProviderSettings
 from inhouse.domain import AuthScheme, Dialect, EngineKind, Network, Operation, Replica
 from inhouse.serving.settings import DeploymentSettings
 
+_OPENAI_HOST = "api.openai.com"
 _AUTH = {
     Dialect.OPENAI: AuthScheme.BEARER,
     Dialect.AZURE_OPENAI: AuthScheme.API_KEY,
@@ -62,7 +63,14 @@ def choose_auth(settings: ProviderSettings) -> AuthScheme:
 
 def choose_operations(settings: ProviderSettings) -> frozenset[Operation]:
     """What a provider offers natively: as the file says, else what is known of its dialect and engine."""
-    return settings.operations or native_operations(settings.dialect, settings.engine)
+    return settings.operations or native_operations(settings.dialect, choose_provider_engine(settings))
+
+
+def choose_provider_engine(settings: ProviderSettings) -> EngineKind:
+    """Which server answers for a provider: as the file says, else OpenAI's own where every address is one of its."""
+    hosts = [host_of(url) for url in list_addresses(settings).values()]
+    is_openai = settings.dialect is Dialect.OPENAI and bool(hosts) and all(map(_is_openai, hosts))
+    return EngineKind.OPENAI if settings.engine is EngineKind.GENERIC and is_openai else settings.engine
 
 
 def choose_engine(settings: DeploymentSettings) -> EngineKind:
@@ -76,6 +84,11 @@ def host_of(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
+
+
+def _is_openai(host: str) -> bool:
+    """Whether a host is OpenAI's API: the one address, or a region's (`eu.api.openai.com`)."""
+    return host == _OPENAI_HOST or host.endswith(f".{_OPENAI_HOST}")
 
 
 def _has_own_keys(settings: ProviderSettings, region: str | None) -> bool:

@@ -47,6 +47,7 @@ def price_provider_model(
 ) -> PriceVector | None:
     """Price of a provider's model: own rates as they are (a contract's), list prices minus the discount.
 
+    List prices are those of the company that the provider names (`price_book`), or that it is called by.
     A simulated provider never takes a real company's list price: its money is simulated like its answers.
     """
     chosen = settings.models[model]
@@ -59,7 +60,8 @@ def price_provider_model(
                 cache_read_usd_per_mtok=chosen.price.cache_read_usd_per_mtok,
             )
         )
-    row = book.token_price(SIMULATED_ROWS if settings.simulated else name, chosen.upstream_model or model, at)
+    company = SIMULATED_ROWS if settings.simulated else settings.price_book or name
+    row = book.token_price(company, chosen.upstream_model or model, at)
     if row is None:
         return None
     vector = compile_price_vector(read_token_price(row), discount=settings.discount)

@@ -32,7 +32,7 @@ def check_references(
         deployments: by name.
         providers: by name.
         data_classes: name → processors that may see the class.
-        price_book: says which endpoints would be unpriced.
+        price_book: says whose list prices are known, and which endpoints would be unpriced.
         at: the day whose prices apply; the newest rows of the book where not given.
 
     Returns:
@@ -42,6 +42,7 @@ def check_references(
     found = [
         *_check_data_classes(inputs),
         *_check_endpoints(inputs),
+        *_check_price_books(inputs, price_book),
         *(problem for name in routes for problem in _check_route(name, inputs)),
         *_warn_unpriced(inputs, price_book, at),
     ]
@@ -89,6 +90,23 @@ def _check_endpoints(inputs: _Inputs) -> Iterator[ReferenceProblem]:
                 f"Call it {name.replace('/', '-')!r}.",
             )
         yield from check_deployment(name, deployment)
+
+
+def _check_price_books(inputs: _Inputs, book: PriceBook) -> Iterator[ReferenceProblem]:
+    for name, provider in inputs.providers.items():
+        place, company = ("providers", name, "price_book"), provider.price_book
+        if company is not None and provider.simulated is not None:
+            yield ReferenceProblem(
+                place,
+                f"provider {name!r} is simulated, and so is its price: `price_book` would do nothing.",
+                "Remove `price_book:`, or give `price:` below the model.",
+            )
+        elif company is not None and company not in book.companies:
+            yield ReferenceProblem(
+                place,
+                f"the price book knows no company {company!r}.",
+                f"Use one of: {', '.join(book.companies)}; or remove it and give `price:` below the model.",
+            )
 
 
 def _check_route(name: str, inputs: _Inputs) -> Iterator[ReferenceProblem]:
@@ -205,6 +223,15 @@ def _warn_unpriced(inputs: _Inputs, book: PriceBook, at: date) -> Iterator[Refer
                 yield ReferenceProblem(
                     ("providers", name, "models", model),
                     f"'{name}/{model}' {unpriced}",
-                    "Give `price: {input_usd_per_mtok: …, output_usd_per_mtok: …}`.",
+                    _advise_price(provider.models[model].upstream_model or model, provider, book, at),
                     is_warning=True,
                 )
+
+
+def _advise_price(model: str, provider: ProviderSettings, book: PriceBook, at: date) -> str:
+    """The fix for an unpriced model: own rates, or the company in the book that has a model of this name."""
+    own_rates = "`price: {input_usd_per_mtok: …, output_usd_per_mtok: …}`"
+    companies = [name for name in book.companies if book.token_price(name, model, at) is not None]
+    if companies and provider.simulated is None:
+        return f"Give `price_book: {companies[0]}` if its list prices apply, else {own_rates}."
+    return f"Give {own_rates}."

@@ -43,6 +43,8 @@ class EngineKind(StrEnum):
     """Which server answers behind an OpenAI-compatible address; its quirks differ."""
 
     GENERIC = "generic"
+    OPENAI = "openai"
+    """OpenAI's own API."""
     VLLM = "vllm"
     SGLANG = "sglang"
     TGI = "tgi"

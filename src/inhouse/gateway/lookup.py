@@ -1,8 +1,13 @@
-"""Finds a trace for `GET /v1/traces/{id}`: among the worker's own, else by asking control. Writes nothing."""
+"""Finds a trace for `GET /v1/traces/{id}`: among the worker's own, else by asking control. Writes nothing.
+
+A trace of another worker is in the store a moment after its reply has ended. A client may ask at once, on a connection
+that came to this worker, so what can be on its way is asked for again.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import msgspec
 from msgspec import Struct
@@ -17,6 +22,11 @@ TRACES_PATH = "/v1/traces/"
 _TIMEOUTS = Timeouts(connect_s=1.0, first_byte_s=3.0, idle_s=3.0, total_s=5.0)
 _MAX_ID_CHARS = 64
 _OK = 200
+_ON_ITS_WAY_S = 1.5
+"""How long a record may take from another worker's disk to the store; a second is promised."""
+_POLL_S = 0.1
+_MS_DIGITS = 12
+"""Hexadecimal digits at the beginning of a trace id that are its milliseconds."""
 
 
 class _Shown(Struct):
@@ -41,7 +51,7 @@ class TraceLookup:
 
     def start(self, url: str, trace_id: str, key: ApiKey) -> None:
         """Ask the admin port at `url`, and answer."""
-        self._task = asyncio.get_running_loop().create_task(self._ask(f"{url}/api/traces/{trace_id}", key))
+        self._task = asyncio.get_running_loop().create_task(self._answer(f"{url}/api/traces/{trace_id}", trace_id, key))
 
     def client_left(self) -> None:
         """Nobody waits any more."""
@@ -54,19 +64,45 @@ class TraceLookup:
         error = RequestError(503, ErrorCode.SHUTTING_DOWN, "The gateway is shutting down. Try again.")
         self._connection.refuse(describe_refusal(error), closes=True)
 
-    async def _ask(self, url: str, key: ApiKey) -> None:
-        trace = None
-        try:
-            response = await self._client.request("GET", url, timeouts=_TIMEOUTS)
-            if response.status == _OK:
-                shown = msgspec.json.decode(response.body, type=_Shown)
-                trace = Trace(open=shown.open, close=shown.close)
-        except (EndpointError, msgspec.DecodeError):
-            pass  # control does not answer: what this worker remembers is all there is
-        if trace is None or trace.open.key_id != key.key_id:
+    async def _answer(self, url: str, trace_id: str, key: ApiKey) -> None:
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + _ON_ITS_WAY_S
+        trace = await self._ask(url, key)
+        while is_on_its_way(trace, trace_id, time.time()) and clock() < ends_at:
+            await asyncio.sleep(_POLL_S)
+            trace = await self._ask(url, key)
+        if trace is None:
             self._connection.refuse(describe_refusal(refuse_unknown()))
         else:
             self._connection.reply(_OK, JSON_HEADER, msgspec.json.encode(explain_trace(trace)))
+
+    async def _ask(self, url: str, key: ApiKey) -> Trace | None:
+        """The key's trace as control has it now."""
+        try:
+            response = await self._client.request("GET", url, timeouts=_TIMEOUTS)
+            if response.status != _OK:
+                return None
+            shown = msgspec.json.decode(response.body, type=_Shown)
+        except (EndpointError, msgspec.DecodeError):
+            return None  # control does not answer: what this worker remembers is all there is
+        return Trace(open=shown.open, close=shown.close) if shown.open.key_id == key.key_id else None
+
+
+def is_on_its_way(trace: Trace | None, trace_id: str, now: float) -> bool:
+    """Whether more of a trace may be in the store in a moment: its end, or all of it where the id was made just now.
+
+    Args:
+        trace: what the store has of it.
+        trace_id: begins with the time at which it was made.
+        now: Unix seconds.
+    """
+    if trace is not None:
+        return trace.close is None
+    try:
+        made_at = int(trace_id[:_MS_DIGITS], 16) / 1000.0
+    except ValueError:
+        return False
+    return abs(now - made_at) <= _ON_ITS_WAY_S
 
 
 def find_trace(recent: RecentTraces, trace_id: str, key: ApiKey) -> bytes | None:

@@ -100,7 +100,7 @@ async def _serve(run: GatewayRun, listener: socket.socket, sink: SpoolWriter) ->
     dialer = Dialer(logins=book.keys)
     server = GatewayServer(GatewayParts(run.settings, snapshots, sink, writer, dialer, run.admin_url, run.keeper))
     accepting = await loop.create_server(server.build_protocol, sock=listener, backlog=_BACKLOG, ssl=tls)
-    local = await loop.create_server(server.build_protocol, "127.0.0.1", run.local_port) if run.local_port else None
+    local = await _listen_locally(run, server) if run.local_port else None
     _announce(listener, run.settings)
     gc.collect()
     gc.freeze()  # what start-up made lives for ever: no collection need look at it again
@@ -117,6 +117,13 @@ async def _serve(run: GatewayRun, listener: socket.socket, sink: SpoolWriter) ->
         await server.drain(run.settings.drain_s)
         for task in watching:
             task.cancel()
+
+
+async def _listen_locally(run: GatewayRun, server: GatewayServer) -> asyncio.Server:
+    """Plain HTTP for the platform's own calls; several workers share this port too."""
+    loop = asyncio.get_running_loop()
+    is_shared = run.settings.workers > 1
+    return await loop.create_server(server.build_protocol, "127.0.0.1", run.local_port, reuse_port=is_shared or None)
 
 
 def _bind(settings: GatewaySettings) -> socket.socket:

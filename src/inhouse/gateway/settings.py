@@ -97,7 +97,8 @@ class GatewaySettings(Settings):
     port: int = Field(default=8080, ge=0, le=65_535)
     """Data port; 0 picks a free one."""
     workers: int = Field(default=1, ge=1, le=64)
-    """Gateway processes that share the port (SO_REUSEPORT)."""
+    """Gateway processes that share the port (SO_REUSEPORT); the kernel gives each connection to one of them. One for
+    each core that requests may take is enough."""
     drain_s: float = Field(default=30.0, ge=0)
     """After SIGTERM, how long requests under way may finish."""
     timeouts: TimeoutSettings = TimeoutSettings()

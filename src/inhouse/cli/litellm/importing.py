@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from inhouse.catalog import load_price_book
 from inhouse.cli.litellm.accounts import Accounts
 from inhouse.cli.litellm.deployments import Credential, Deployment, Reader
 from inhouse.cli.litellm.endpoints import build_choices
@@ -84,6 +85,7 @@ def import_litellm(path: Path, *, out_name: str, models: Sequence[str] = ()) -> 
         keys=sections.read_client_keys(),
         ca_file=sections.read_ca_file(),
         discounts=sections.read_discounts(providers),
+        companies=load_price_book().companies,
     )
     text = write_file(plan) if routes else None
     variables = _list_variables(text or "")

@@ -48,6 +48,8 @@ class Plan:
     keys: Sequence[ClientKey]
     ca_file: str | None
     discounts: Mapping[str, str]
+    companies: Sequence[str] = ()
+    """Whose list prices are known, by the names that providers have here."""
 
 
 _HEAD = """\
@@ -103,8 +105,17 @@ def _write_provider(provider: Provider, plan: Plan) -> list[str]:
         lines.append(_line(2, f"network: {{{', '.join(network)}}}"))
     if provider.target.prefix in plan.discounts:
         lines.append(_line(2, f"discount: {plan.discounts[provider.target.prefix]}"))
+    if _needs_price_book(provider, plan.companies):
+        lines.append(_line(2, f"price_book: {provider.target.name}"))
     models = [line for name, model in provider.models.items() for line in _write_model(name, model)]
     return [*lines, _line(2, "models:"), *models]
+
+
+def _needs_price_book(provider: Provider, companies: Sequence[str]) -> bool:
+    """Whether it is one more account at a company whose list prices are known, at the company's own address."""
+    row, addresses = provider.target.row, provider.account.addresses
+    is_further = provider.target.name in companies and provider.name != provider.target.name
+    return is_further and all(address.base_url == row.base_url for address in addresses)
 
 
 def _write_access(provider: Provider) -> list[str]:
