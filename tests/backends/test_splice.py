@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inhouse.backends.openai import read_chat_request
@@ -76,10 +77,51 @@ def test_bytes_outside_the_model_stay_as_they_are(body: bytes) -> None:
     request = read_chat_request(body)
     if request.is_stream:
         return
-    start, stop = request.model_span
-    edited = request.edit(request.model + "!")
-    assert edited.startswith(body[:start])
-    assert edited.endswith(body[stop:])
+    spans = read_object(body).spans
+    start, stop = spans["model"]
+    assert request.edit(request.model + "!") == body[:start] + msgspec.json.encode(request.model + "!") + body[stop:]
+    assert body[request.start :].startswith(request.messages)
+    assert request.start == spans["messages"][0] or body[spans["messages"][0] :].startswith(request.messages)
+
+
+MESSAGES = st.sampled_from(
+    ["[]", "[1]", '[{"role":"user","content":"hi"}]', '[{"content":"a \\"messages\\":[] b"}]', "[[]]", '["é"]']
+)
+AROUND = st.sampled_from(
+    [
+        '{"model":"m","messages":@}',
+        '{"messages":@,"model":"m"}',
+        '{"messages" : @ , "model" : "m"}',
+        '{"model":"m","messages": @,"stream":true}',
+        '{"stream":true,"stream_options":{"include_usage":true},"messages":@,"model":"m"}',
+        '{"stream":true,"stream_options":{"a":1},"messages":@,"model":"m"}',
+        '{"x":{"messages":@},"model":"m","messages":@}',
+        '{"x":{"messages":1,"y":@},"messages": @,"model":"m"}',
+        '{"tools":[@],"model":"m","messages" :@,"metadata":{"inhouse_task":"t"}}',
+        '{"x":@,"messages":@,"y":{"model":"n","stream":true},"model":"m"}',
+        '{"x":"[]","y":"[1]","messages":@,"model":"m"}',
+    ]
+)
+
+
+@settings(max_examples=300)
+@given(around=AROUND, rounds=st.lists(MESSAGES, min_size=1, max_size=4), model=st.sampled_from(["m", "other", "é"]))
+def test_what_was_learned_of_one_body_holds_for_those_that_differ_in_their_messages(
+    around: str, rounds: list[str], model: str
+) -> None:
+    """Wherever the same text stands elsewhere in the body, and whatever was read before."""
+    for messages in rounds:
+        body = around.replace("@", messages).encode()
+        original = json.loads(body)
+        request = read_chat_request(body)
+        expected = original | {"model": model}
+        if original.get("stream") is True:
+            expected["stream_options"] = (original.get("stream_options") or {}) | {"include_usage": True}
+
+        assert json.loads(request.edit(model)) == expected
+        assert (request.model, request.is_stream) == ("m", original.get("stream") is True)
+        assert json.loads(request.messages) == original["messages"]
+        assert dict(request.metadata) == original.get("metadata", {})
 
 
 @given(members=st.dictionaries(NAMES, VALUES, max_size=5), name=NAMES, value=VALUES)

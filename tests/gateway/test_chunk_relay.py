@@ -140,7 +140,7 @@ def relay_after(text: str, answer: StreamAnswer | None = None) -> tuple[ChunkRel
 
 
 class Behind(Connection):
-    """Stands behind a relay: offers it what is given on as a new whole chunk, as a connection does, and keeps the rest."""
+    """Stands behind a relay: offers it what is given on as a new chunk, as a connection does; keeps the rest."""
 
     def __init__(self, relay: ChunkRelay, *, offers: bool = True) -> None:
         super().__init__(asyncio.new_event_loop(), lambda _: None, lambda _: None)

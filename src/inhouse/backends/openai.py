@@ -31,6 +31,7 @@ _MESSAGES = b'"messages":'
 _NUM_MESSAGES_BYTES = len(_MESSAGES)
 _BRACKET = ord("[")
 _MAX_SHAPES = 512
+_MAX_EDITS = 16
 _MAX_SHAPE_BYTES = 2048
 _WITH_USAGE = b'{"include_usage":true}'
 
@@ -71,21 +72,41 @@ _decode_options = msgspec.json.Decoder(_StreamOptions | None).decode
 _decode_metadata: Callable[[Raw], dict[str, Raw] | None] = msgspec.json.Decoder(dict[str, Raw] | None).decode
 
 
-class ChatRequest(Struct, frozen=True, gc=False):
-    """What the gateway needs to know of a chat request's body; the rest stays bytes.
+class ChatShape(Struct, gc=False):
+    """What the bodies of chat requests say beside their messages, where they are alike in that.
 
-    `asks_usage`: the client itself asked for the usage chunk of a stream. `metadata` holds the string members whose
-    names begin with `inhouse_`. `model_span` is where the model's value stands in `body`.
+    `model_span` is where the model's value stands in a body without its messages; what `ChatRequest` says of its
+    members holds here too. `is_passing`: but for the model, nothing is to be edited. `edits` holds what stands around
+    the messages in edited bodies, by model and place of the messages. `memo` is for whoever derives more from it.
     """
 
-    body: bytes
     model: str
     model_span: tuple[int, int]
     is_stream: bool
     asks_usage: bool
     has_options: bool
+    metadata: Mapping[str, str]
+    is_passing: bool
+    edits: dict[tuple[str, int], tuple[bytes, bytes]] = {}
+    memo: object = None
+
+
+class ChatRequest(Struct, frozen=True, gc=False):
+    """What the gateway needs to know of a chat request's body; the rest stays bytes.
+
+    `asks_usage`: the client itself asked for the usage chunk of a stream. `metadata` holds the string members whose
+    names begin with `inhouse_`. `messages` is the value of that member, which stands at `start` in `body`.
+    """
+
+    body: bytes
+    model: str
+    is_stream: bool
+    asks_usage: bool
     modalities: frozenset[Modality]
     metadata: Mapping[str, str]
+    messages: bytes
+    start: int
+    shape: ChatShape
 
     @property
     def operation(self) -> Operation:
@@ -97,17 +118,33 @@ class ChatRequest(Struct, frozen=True, gc=False):
 
         Where nothing is to change, the very same bytes.
         """
-        needs_usage = self.is_stream and not self.asks_usage
-        if needs_usage and self.has_options:
-            return self._edit_options(model)
-        body = self.body
-        if needs_usage:
-            end = body.rindex(b"}")
-            body = b'%b,"stream_options":%b%b' % (body[:end], _WITH_USAGE, body[end:])
-        if model != self.model:
-            start, stop = self.model_span  # it stands before what was added at the end
-            body = b"%b%b%b" % (body[:start], msgspec.json.encode(model), body[stop:])
-        return body
+        shape = self.shape
+        if shape.is_passing and model == shape.model:
+            return self.body
+        edits = shape.edits.get((model, self.start))
+        if edits is None:
+            if shape.has_options and not shape.is_passing:
+                return self._edit_options(model)
+            edits = self._edit_around(model)
+        return b"".join((edits[0], self.messages, edits[1]))
+
+    def _edit_around(self, model: str) -> tuple[bytes, bytes]:
+        """What stands before and behind the messages in the edited body; the same for all requests of this shape."""
+        shape = self.shape
+        before, behind = self.body[: self.start], self.body[self.start + len(self.messages) :]
+        if not shape.is_passing:
+            end = behind.rindex(b"}")
+            behind = b'%b,"stream_options":%b%b' % (behind[:end], _WITH_USAGE, behind[end:])
+        if model != shape.model:
+            value, (begin, stop) = msgspec.json.encode(model), shape.model_span
+            if begin < self.start:
+                before = before[:begin] + value + before[stop:]
+            else:
+                behind = behind[: begin - self.start] + value + behind[stop - self.start :]
+        if len(shape.edits) >= _MAX_EDITS:
+            shape.edits.clear()
+        shape.edits[model, self.start] = before, behind
+        return before, behind
 
     def _edit_options(self, model: str) -> bytes:
         """The client gave `stream_options` of its own: only `include_usage` in them is set."""
@@ -139,34 +176,21 @@ def read_chat_request(body: bytes) -> ChatRequest:
         raise _name_fault(body, error) from None
     except (JsonError, msgspec.DecodeError, RecursionError) as error:
         raise _malformed(error) from None
-    span = shape.model_span
-    if span[0] >= start:
-        span = (span[0] + len(messages), span[1] + len(messages))
     has_words_only = b'"type"' not in messages and (b"\\" not in messages or b"\\u" not in messages)
     return ChatRequest(
         body,
         shape.model,
-        span,
         shape.is_stream,
         shape.asks_usage,
-        shape.has_options,
         TEXT_ONLY if has_words_only else _find_modalities(messages),
         shape.metadata,
+        messages,
+        start,
+        shape,
     )
 
 
-class _Shape(Struct, frozen=True, gc=False):
-    """What a body says beside its messages; `model_span` counts without them."""
-
-    model: str
-    model_span: tuple[int, int]
-    is_stream: bool
-    asks_usage: bool
-    has_options: bool
-    metadata: Mapping[str, str]
-
-
-_SHAPES: dict[bytes, _Shape] = {}
+_SHAPES: dict[bytes, ChatShape] = {}
 """By the body less its messages, which is the same text with most requests of a client; short ones only, bounded."""
 
 
@@ -184,7 +208,7 @@ def _split(body: bytes, value: Raw) -> tuple[bytes, bytes, int]:
     return messages, body[:start] + body[start + len(messages) :], start
 
 
-def _read_shape(body: bytes, found: _Body, around: bytes, start: int) -> _Shape:
+def _read_shape(body: bytes, found: _Body, around: bytes, start: int) -> ChatShape:
     """What the members beside the messages say, after a check that no name that is decided upon is given twice.
 
     The body is `around` with the messages put in at `start`.
@@ -194,13 +218,15 @@ def _read_shape(body: bytes, found: _Body, around: bytes, start: int) -> _Shape:
     if has_options:
         options = _read_field(found.stream_options, "stream_options", _decode_options, "an object")
         asks_usage = options is not None and options.include_usage is True
-    shape = _Shape(
+    is_stream = found.stream is True
+    shape = ChatShape(
         found.model,
         _find_model(body, around, start),
-        found.stream is True,
+        is_stream,
         asks_usage,
         has_options,
         _NO_METADATA if found.metadata is _ABSENT else _read_metadata(found.metadata),
+        is_passing=not is_stream or asks_usage,
     )
     if len(around) <= _MAX_SHAPE_BYTES:
         if len(_SHAPES) >= _MAX_SHAPES:

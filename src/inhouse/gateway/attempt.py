@@ -10,6 +10,7 @@ from msgspec import Struct
 from inhouse.backends import (
     Call,
     ChatMeter,
+    ChatRequest,
     EventCutter,
     EventTooLongError,
     ExchangePlan,
@@ -25,13 +26,14 @@ from inhouse.domain import EndpointError, ErrorCode, Signals, TraceStatus
 from inhouse.gateway.chunk_relay import ChunkRelay
 from inhouse.gateway.connection import ClientConnection
 from inhouse.gateway.record import ContentCapture, Outcome
-from inhouse.telemetry import StreamAnswer, measure_signals, read_answer, read_ask
+from inhouse.telemetry import Ask, StreamAnswer, ask_again, measure_signals, read_answer, read_ask
 
 MAX_BUFFERED_BYTES = 67_108_864
 """What is held whole before the commit point: an unstreamed reply, or a stream on a buffered route. More is refused."""
 _EVENT_STREAM = b"text/event-stream"
 _OK = 200
 _read_clock = time.perf_counter
+_DATA = b"data: "
 _BARE_DONE = b"data: [DONE]"
 
 
@@ -432,7 +434,11 @@ class AttemptCall(Call):
 
     def _gather(self, block: bytes) -> None:
         """Keep what the signals of the answer are measured from."""
-        if self._answer is not None:
+        if self._answer is None:
+            return
+        if block.startswith(_DATA) and block.find(b"\n") == len(block) - 2:
+            self._answer.add_event(block[6:-2])
+        else:
             for event in split_events(block):
                 data = read_data(event)
                 if data is not None:
@@ -446,13 +452,23 @@ class AttemptCall(Call):
         answer = read_answer(terms.plan.upstream, self._whole)
         if answer is None:
             return None
-        return measure_signals(answer, read_ask(self._wire.operation, self._wire.body), facts.usage)
+        return measure_signals(answer, self._read_ask(), facts.usage)
 
     def _measure_stream(self, facts: ReplyFacts) -> Signals | None:
         answer = None if self._answer is None else self._answer.finish()
         if answer is None:
             return None
-        return measure_signals(answer, read_ask(self._wire.operation, self._wire.body), facts.usage)
+        return measure_signals(answer, self._read_ask(), facts.usage)
+
+    def _read_ask(self) -> Ask:
+        """What was asked; all but the words is the same for requests of one shape."""
+        wire = self._wire
+        if not isinstance(wire, ChatRequest):
+            return read_ask(wire.operation, wire.body)
+        known = wire.shape.memo
+        if not isinstance(known, Ask):
+            known = wire.shape.memo = read_ask(wire.operation, wire.body)
+        return ask_again(known, wire.messages)
 
     def _finish_translation(self) -> bytes:
         return b"" if self._translator is None else self._translator.finish()

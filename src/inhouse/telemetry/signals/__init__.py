@@ -1,7 +1,7 @@
 """Free quality signals: what an answer tells of itself, without a model and without asking anybody."""
 
 from inhouse.telemetry.signals.answer import Answer, ToolCall
-from inhouse.telemetry.signals.ask import Ask, read_ask
+from inhouse.telemetry.signals.ask import Ask, ask_again, read_ask
 from inhouse.telemetry.signals.flags import SignalFlag, SignalLine, list_signals, read_flags
 from inhouse.telemetry.signals.logprobs import LogprobStats
 from inhouse.telemetry.signals.measure import measure_signals
@@ -18,6 +18,7 @@ __all__ = [
     "SignalLine",
     "StreamAnswer",
     "ToolCall",
+    "ask_again",
     "compile_schema",
     "compile_tools",
     "list_signals",

@@ -11,7 +11,7 @@ from inhouse.telemetry.signals.answer import HEAD_CHARS, TAIL_CHARS
 _NULL = Raw(b"null")
 
 
-class Ask(Struct, frozen=True, kw_only=True, gc=False):
+class Ask(Struct, frozen=True, gc=False):
     """Raw JSON of the members that matter; None where the request has none.
 
     Of a long prompt, the first 64 KiB and the last 16 KiB. `max_tokens` is the limit of output tokens.
@@ -39,6 +39,13 @@ def read_ask(operation: Operation, body: bytes) -> Ask:
         tools=_given(request.tools) or _given(request.functions),
         max_tokens=limit if isinstance(limit, int) else None,
     )
+
+
+def ask_again(known: Ask, messages: bytes) -> Ask:
+    """What a chat request asks for whose body differs from that of `known` in its messages alone."""
+    if len(messages) > HEAD_CHARS + TAIL_CHARS:
+        messages = messages[:HEAD_CHARS] + messages[-TAIL_CHARS:]
+    return Ask(messages, known.format, known.tools, known.max_tokens)
 
 
 class _Wrapped(Struct, gc=False):
