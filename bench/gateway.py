@@ -20,6 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "gateway"))
 import peers  # after the path is set
 import rows_cpu  # same
 import rows_latency  # same
+import rows_rate  # same
 import rows_worker  # same
 from processes import APART, SPREAD, Place, raise_open_files  # same
 from report import Report  # same
@@ -38,9 +39,11 @@ def plan_parts(rows: set[str], place: Place, *, is_quick: bool, is_soak: bool) -
         for size in (rows_cpu.UNSTREAMED, rows_cpu.STREAMED, rows_cpu.WORKERS)
     )
     span = rows_latency.QUICK_SPAN if is_quick else rows_latency.SPAN
+    rate_span = rows_rate.QUICK_SPAN if is_quick else rows_rate.SPAN
     num_events = _NUM_QUICK_EVENTS if is_quick else rows_worker.NUM_EVENTS
     num_requests = _NUM_QUICK_REQUESTS if is_quick and not is_soak else None
     parts: dict[str, tuple[str, Part]] = {
+        "rate": ("ab", lambda folder, out: rows_rate.measure_at_one_rate(folder, out, rate_span, place)),
         "unstreamed": ("ab", lambda folder, out: rows_cpu.measure_unstreamed(folder, out, unstreamed, place)),
         "streamed": ("cf", lambda folder, out: rows_cpu.measure_streamed(folder, out, streamed, place)),
         "workers": ("g", lambda folder, out: rows_cpu.measure_workers(folder, out, workers)),

@@ -28,7 +28,7 @@ def shrink(size: Size) -> Size:
 
 
 def measure_unstreamed(directory: Path, report: Report, size: Size, place: Place) -> None:
-    """Rows a and b."""
+    """Rows a and b, in a closed loop: LiteLLM takes no other, and it shows each proxy at its best."""
     started: list[Peer | None] = []
     with Driver(directory, place) as driver:
         try:
@@ -47,13 +47,14 @@ def measure_unstreamed(directory: Path, report: Report, size: Size, place: Place
             costs = measure_targets(driver, targets, size)
         finally:
             _stop(started)
-    report.add_costs("unstreamed", costs, 1, "request")
-    words = "CPU per unstreamed request"
+    report.add_costs("unstreamed, each as fast as it can", costs, 1, "request")
+    for label in (_PLAIN, _FULL):
+        for other in ("nginx", "sglang-router"):
+            if not explain_missing(costs, (label, other)):
+                ratio = median_ratio(costs[label].blocks_us, costs[other].blocks_us)
+                report.add_note(f"each as fast as it can, {label} costs {ratio:.3g} times {other}")
     report.goals += [
-        _compare(costs, "a", f"{words}, signals off, to nginx", _PLAIN, "nginx", 3.0),
-        _compare(costs, "a", f"{words}, signals off, to sglang-router", _PLAIN, "sglang-router", 0.5),
-        _compare(costs, "a", f"{words}, signals off, to LiteLLM", _PLAIN, "litellm", 0.02),
-        _compare(costs, "b", f"{words}, all free signals, to nginx", _FULL, "nginx", 3.5),
+        _compare(costs, "a", "CPU per unstreamed request, signals off, to LiteLLM", _PLAIN, "litellm", 0.02),
         _count_failed(costs, "a", _PLAIN),
         _count_failed(costs, "b", _FULL),
     ]

@@ -60,7 +60,7 @@ def measure_latency(directory: Path, report: Report, span: Span) -> None:
             started.append(peers.start_nginx_proxy(directory, upstream.port, APART))
             gateway = peers.start_inhouse(directory, upstream.port, _GATEWAY, APART)
             started.append(gateway)
-            rate = _find_peak(driver, gateway, span, report) / 2
+            rate = find_peak(driver, gateway, span, report) / 2
             for is_poisson in (False, True):
                 waits = _measure_arrivals(driver, started, rate, span, is_poisson=is_poisson)
                 _report_arrivals(waits, rate, report, is_poisson=is_poisson)
@@ -69,7 +69,7 @@ def measure_latency(directory: Path, report: Report, span: Span) -> None:
                 peer.stop()
 
 
-def _find_peak(driver: Driver, gateway: Peer, span: Span, report: Report) -> float:
+def find_peak(driver: Driver, gateway: Peer, span: Span, report: Report) -> float:
     """Requests a second that the gateway answers at most, closed loop; the median of the blocks."""
     rates: list[float] = []
     shares: list[float] = []

@@ -207,7 +207,6 @@ async def test_with_tls_1_3_a_missing_client_certificate_ends_the_connection_wit
     assert "a server does that wants a client certificate" in explain_tls_failure(error, "box")
 
 
-@pytest.mark.xfail(reason="`Connection.connection_lost` does not look at its error yet")
 async def test_a_request_that_tls_1_3_refuses_without_a_client_certificate_says_so(
     ca_file: str, mutual: ssl.SSLContext
 ) -> None:

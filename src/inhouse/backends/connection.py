@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 from typing import cast
@@ -11,6 +12,7 @@ import httptools
 from msgspec import Struct
 
 from inhouse.backends.deadline import NEVER, Deadline
+from inhouse.backends.tlsfiles import explain_tls_failure
 from inhouse.domain import EndpointError, ErrorCode
 
 MAX_HEAD_BYTES = 65_536
@@ -27,6 +29,7 @@ _CHUNK_SIZES = {form % size: size for size in range(1, 4097) for form in (b"%x",
 """Chunk sizes as plain hexadecimal text: what is not here (extensions, signs, long chunks) goes through the parser."""
 _NOTHING = b"\0"
 """Begins no reply."""
+_CLOSED_UNANSWERED = "the endpoint closed the connection without a reply"
 _CLOSED_EARLY = "the endpoint closed the connection in the middle of its reply"
 
 
@@ -282,9 +285,10 @@ class Connection(asyncio.Protocol):
         elif on_stale is not None:
             on_stale(receiver)
         else:
-            receiver.on_failure(
-                EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "the endpoint closed the connection without a reply")
-            )
+            # A server that speaks TLS 1.3 refuses a client's certificate after the client's half of the handshake.
+            is_refused = isinstance(exc, ssl.SSLError)
+            words = explain_tls_failure(exc, "the endpoint") if is_refused else _CLOSED_UNANSWERED
+            receiver.on_failure(EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, words))
 
     # What the parser calls.
 
