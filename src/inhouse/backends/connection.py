@@ -59,6 +59,8 @@ class Receiver:
     first_byte_s: float = 60.0
     idle_s: float = 60.0
     total_at: float = NEVER
+    first_at: float = 0.0
+    """When the first byte must be there; 0: `first_byte_s` after sending."""
     progress_at: float = 0.0
     shortcut: Shortcut | None = None
     """Is asked first, and straight from the transport, while the connection stands between two chunks of a stream."""
@@ -178,9 +180,8 @@ class Connection(asyncio.Protocol):
             self._is_until_close = self._is_between_chunks = False
             self._num_head_bytes = self._num_messages = 0
         transport.write(payload)
-        at, total_at = self._loop.time() + receiver.first_byte_s, receiver.total_at
-        at = min(at, total_at)
-        deadline = self._deadline
+        at, deadline = receiver.first_at or self._loop.time() + receiver.first_byte_s, self._deadline
+        at = min(at, receiver.total_at)
         if at >= deadline.armed_for:
             deadline.at = at
         else:

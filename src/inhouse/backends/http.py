@@ -215,6 +215,7 @@ class HttpClient:
         call.dialing = None
         call.connection = connection
         call.is_sent = True
+        call.first_at = 0.0  # what connecting took is not the endpoint's time
         if not connection.send(call.payload, call):
             call.on_failure(EndpointError(ErrorCode.UPSTREAM_UNREACHABLE, "the endpoint closed the connection at once"))
 

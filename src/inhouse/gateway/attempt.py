@@ -86,7 +86,8 @@ class AttemptCall(Call):
         owner: told what came.
         wire: the request.
         terms: see there.
-        total_at: end of the whole request on the loop's clock.
+        now: on the loop's clock.
+        total_at: end of the whole request on that clock.
         translator: None where the reply passes as it is.
     """
 
@@ -114,6 +115,7 @@ class AttemptCall(Call):
         owner: AttemptOwner,
         wire: WireRequest,
         terms: AttemptTerms,
+        now: float,
         total_at: float,
         translator: Translator | None,
     ) -> None:
@@ -123,6 +125,7 @@ class AttemptCall(Call):
         self._translator = translator
         self.first_byte_s = terms.first_byte_s
         self.idle_s = terms.idle_s
+        self.first_at = now + terms.first_byte_s
         self.total_at = total_at
         self.began_at = _read_clock()
 
@@ -491,7 +494,8 @@ class AttemptCall(Call):
             return
         if self._capture is not None:
             self._capture.add(passed)
-        self._close_trace()
+        if not self._has_passed_end or self._translator is not None:  # else the trace is closed, and nothing was added
+            self._close_trace()
         client.write_part(passed)
         client.end_stream()
         self._finish(None)

@@ -372,19 +372,19 @@ class ClientConnection(asyncio.Protocol):
 
     def _take_whole(self, data: bytes) -> bool:
         """Dispatch a request that came in one read, as most do; False where it must be read step by step."""
-        reader, limits = self._reader, self._limits
-        if data.startswith(reader.text) and not self._is_timed:
+        reader = self._reader
+        if data.startswith(reader.text):
             head, end = reader.head, len(reader.text)
         else:
+            limits = self._limits
             end = data.find(b"\r\n\r\n") + 4
-            if end < 5 or end > limits.max_header_bytes:
+            if end < 5 or end > limits.max_header_bytes or len(data) - end > limits.max_body_bytes:
                 return False
             try:
                 head = reader.read(data[:end])
             except RequestError:
                 return False  # refused step by step
-        num_bytes = len(data) - end
-        if head is None or head.content_length != num_bytes or num_bytes > limits.max_body_bytes:
+        if head is None or head.content_length != len(data) - end or self._is_timed:
             return False
         self._head = head
         self._state = _BUSY

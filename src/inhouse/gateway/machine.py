@@ -177,7 +177,10 @@ class RequestMachine:
             self._stage = Stage.RELAYING
             attempt.commit(self._client, self._list_headers(attempt), draft.capture)
             return
-        self._count_success()
+        replica_id = self._lane.replica_id
+        self._parts.in_flight[replica_id] -= 1
+        if replica_id in self._parts.health.troubled:
+            self._parts.health.note_success(replica_id)
         self._deliver(attempt)
 
     def take_answer(self, attempt: AttemptCall, facts: ReplyFacts) -> None:
@@ -185,9 +188,11 @@ class RequestMachine:
         if facts.is_filtered or facts.is_refusal:
             self.take_ready(attempt)
             return
-        draft, body = self._draft, attempt.body
+        parts, lane, draft, body = self._parts, self._lane, self._draft, attempt.body
         self._attempt = None
-        self._count_success()
+        parts.in_flight[lane.replica_id] -= 1
+        if lane.replica_id in parts.health.troubled:
+            parts.health.note_success(lane.replica_id)
         if draft.capture is not None:
             draft.capture.add(body)
         try:
@@ -198,21 +203,13 @@ class RequestMachine:
         head = attempt.head
         if head is None or head.memo is None:
             raise AssertionError("such an answer has a head that came before")
-        starts = self._lane.reply_starts
+        starts = lane.reply_starts
         start = starts.get(head.memo)
         if start is None:
             if len(starts) >= _MAX_STARTS:
                 starts.clear()
-            start = starts[head.memo] = b"".join(
-                (STATUS_LINES[_OK], head.memo, self._lane.reply_lines, b"x-inhouse-trace: ")
-            )
+            start = starts[head.memo] = b"".join((STATUS_LINES[_OK], head.memo, lane.reply_lines, b"x-inhouse-trace: "))
         self._client.reply_ok(start + draft.trace_id.encode(), body)
-
-    def _count_success(self) -> None:
-        parts, replica_id = self._parts, self._lane.replica_id
-        parts.in_flight[replica_id] -= 1
-        if replica_id in parts.health.troubled:
-            parts.health.note_success(replica_id)
 
     def _list_headers(self, attempt: AttemptCall) -> bytes:
         """Header lines of the reply: those of the endpoint that may pass, and what was decided."""
@@ -365,7 +362,7 @@ class RequestMachine:
             raise RequestError(500, ErrorCode.INTERNAL_ERROR, message) from None
         self._num_attempts += 1
         self._stage = _TRYING
-        attempt = self._attempt = AttemptCall(self, wire, lane.terms, self._total_at, translator)
+        attempt = self._attempt = AttemptCall(self, wire, lane.terms, now, self._total_at, translator)
         parts.in_flight[lane.replica_id] += 1
         if lane.replica_id in parts.health.troubled:
             parts.health.begin(lane.replica_id, now)
