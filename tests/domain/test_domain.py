@@ -33,6 +33,7 @@ from inhouse.domain import (
     digest_variant,
     format_usd,
     make_trace_id,
+    make_trace_tails,
 )
 from inhouse.domain.settings import Settings, Share
 
@@ -189,3 +190,10 @@ def test_shares_may_be_percentages(given_value: object, share: str) -> None:
 def test_a_share_that_is_no_number_is_refused() -> None:
     with pytest.raises(ValueError, match="decimal"):
         Example.model_validate({"share": "many%"})
+
+
+@given(random=st.binary(min_size=10, max_size=40).filter(lambda drawn: len(drawn) % 10 == 0))
+def test_tails_made_in_a_lot_are_those_of_single_ids(random: bytes) -> None:
+    lots = [random[at : at + 10] for at in range(0, len(random), 10)]
+
+    assert make_trace_tails(random) == [make_trace_id(1_700_000_000_000, lot)[12:] for lot in lots]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import cast
 
@@ -131,7 +132,8 @@ class Connection(asyncio.Protocol):
         on_lost: Callable[[Connection], None],
         known_heads: dict[bytes, ReplyHead] | None = None,
     ) -> None:
-        self.pool = ""
+        self.idle: deque[Connection] = deque()
+        """The idle ones of its pool, itself among them while it is idle."""
         self._loop = loop
         self._on_free = on_free
         self._on_lost = on_lost

@@ -242,22 +242,21 @@ class HttpClient:
             way.network,
             connect_s,
         )
-        connection.pool = way.pool
+        connection.idle = self._idle[way.pool]
         self._open.add(connection)
         return connection
 
     def _free(self, connection: Connection) -> None:
-        idle = self._idle[connection.pool]
-        if self._is_closed or len(idle) >= self._max_idle:
-            connection.abort()
-        else:
+        idle = connection.idle
+        if len(idle) < self._max_idle and not self._is_closed:
             idle.append(connection)
+        else:
+            connection.abort()
 
     def _forget(self, connection: Connection) -> None:
         self._open.discard(connection)
-        idle = self._idle.get(connection.pool)
-        if idle and connection in idle:
-            idle.remove(connection)
+        if connection in connection.idle:
+            connection.idle.remove(connection)
         if not self._open and self._all_gone is not None and not self._all_gone.done():
             self._all_gone.set_result(None)
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
-from inhouse.backends.splice import JsonError, check_text, read_object
+from inhouse.backends.splice import MAX_DEPTH, JsonError, check_text, read_object
 from inhouse.backends.wire import TEXT_ONLY, ReplyFacts
 from inhouse.domain import ErrorCode, Modality, Operation, RequestError, Usage, UsageBasis
 
@@ -164,11 +164,16 @@ def read_chat_request(body: bytes) -> ChatRequest:
         RequestError: 400 `invalid_json`, `missing_field` or `invalid_request`, naming the field at fault.
     """
     try:
-        check_text(body)
+        if not body.isascii() or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+            check_text(body)
         found = _decode_body(body)
-        messages, around, start = _split(body, found.messages)
+        messages = bytes(found.messages)
+        start = body.find(_MESSAGES) + _NUM_MESSAGES_BYTES
+        if not body.startswith(messages, start):
+            start = _find_messages(body, messages, start)
         if messages[0] != _BRACKET:
             raise _wrong_type("messages", "an array of messages")
+        around = body[:start] + body[start + len(messages) :]
         shape = _SHAPES.get(around)
         if shape is None:
             shape = _read_shape(body, found, around, start)
@@ -194,18 +199,14 @@ _SHAPES: dict[bytes, ChatShape] = {}
 """By the body less its messages, which is the same text with most requests of a client; short ones only, bounded."""
 
 
-def _split(body: bytes, value: Raw) -> tuple[bytes, bytes, int]:
-    """The messages' text, the body without it, and where it stood.
+def _find_messages(body: bytes, messages: bytes, start: int) -> int:
+    """Where the messages' text stands that is not where it was looked for first.
 
-    The last member of this name is the one that was decoded, and where it is not the only one, the rest shows it.
+    White space goes before it, or the name stands somewhere else before. The last member of this name is the one that
+    was decoded; where it is not the only one, or its text stands elsewhere too, what is left of the body shows it.
     """
-    messages = bytes(value)
-    start = body.find(_MESSAGES) + _NUM_MESSAGES_BYTES
-    if not body.startswith(messages, start):
-        start = body.find(messages, start)  # white space, or the name stands somewhere else before
-        if start < 0:
-            start = body.rindex(messages)
-    return messages, body[:start] + body[start + len(messages) :], start
+    found = body.find(messages, start)
+    return found if found >= 0 else body.rindex(messages)
 
 
 def _read_shape(body: bytes, found: _Body, around: bytes, start: int) -> ChatShape:
@@ -411,7 +412,6 @@ class WireReply(Struct, gc=False):
 
 _decode_reply = msgspec.json.Decoder(WireReply).decode
 _decode_answers = msgspec.json.Decoder(_Answers).decode
-_NO_USAGE = (None, UsageBasis.UNKNOWN)
 _NOTHING = frozenset({b"null", b'""', b"[]", b"{}"})
 
 
@@ -433,7 +433,19 @@ def read_chat_facts(body: bytes) -> ReplyFacts | None:
     if not choices:
         return ReplyFacts(is_error=True) if reply.is_error else None
     finish_reason = choices[0].finish_reason
-    buckets, basis = _NO_USAGE if usage is None else parse_usage(usage)
+    if usage is None:
+        buckets, basis = None, UsageBasis.UNKNOWN
+    elif (
+        (num_in := usage.prompt_tokens) is not None
+        and (num_out := usage.completion_tokens) is not None
+        and usage.prompt_tokens_details is None
+        and usage.completion_tokens_details is None
+        and num_in >= 0
+        and num_out >= 0
+    ):
+        buckets, basis = Usage(num_in, 0, 0, num_out), UsageBasis.MEASURED
+    else:
+        buckets, basis = parse_usage(usage)
     return ReplyFacts(
         reply.model,
         reply.system_fingerprint,
@@ -472,8 +484,6 @@ def parse_usage(usage: WireUsage | None) -> tuple[Usage | None, UsageBasis]:
     if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
         return None, UsageBasis.UNKNOWN
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    if prompt is None and completion is None and usage.prompt_tokens >= 0 and usage.completion_tokens >= 0:
-        return Usage(usage.prompt_tokens, 0, 0, usage.completion_tokens), UsageBasis.MEASURED
     cache_read = (prompt and prompt.cached_tokens) or 0
     cache_write = (prompt and prompt.cache_write_tokens) or 0
     reasoning = (completion and completion.reasoning_tokens) or 0

@@ -84,6 +84,8 @@ class TraceLabels(Struct, kw_only=True):
 class RecordTexts:
     """The text that the records of alike requests share, so that only what differs is encoded for each.
 
+    Of the open record: what stands before the id, between id and time, and behind the time.
+
     Args:
         labels: what is known of the requests.
         candidate: of the attempt that ended them.
@@ -93,12 +95,12 @@ class RecordTexts:
 
     __slots__ = (
         "_close_heads",
-        "_open_head",
-        "_open_middle",
-        "_open_tail",
         "_writer",
         "candidate",
         "endpoint",
+        "open_head",
+        "open_middle",
+        "open_tail",
         "replica",
         "whole_head",
     )
@@ -126,15 +128,11 @@ class RecordTexts:
             snapshot_version=labels.snapshot_version,
             reasons=labels.reasons,
         )
-        self._open_head, _, rest = _encode(opened).partition(_ANY_ID.encode())
+        self.open_head, _, rest = _encode(opened).partition(_ANY_ID.encode())
         middle, _, tail = rest.partition(b'"started_at":1.5')
-        self._open_middle, self._open_tail = middle + b'"started_at":', tail + b"\n"
+        self.open_middle, self.open_tail = middle + b'"started_at":', tail + b"\n"
         self._close_heads: dict[tuple[TraceStatus, int, str | None], bytes] = {}
         self.whole_head = self.close_head(TraceStatus.COMPLETE, 200, None)
-
-    def open_line(self, trace_id: str, started_at: float) -> bytes:
-        """The open record."""
-        return b"".join((self._open_head, trace_id.encode(), self._open_middle, _encode(started_at), self._open_tail))
 
     def close_head(self, status: TraceStatus, http_status: int, error_code: str | None) -> bytes:
         """The close record up to what differs between requests that end alike; `_Ending` follows, without its brace."""
@@ -179,7 +177,7 @@ class _Ending(Struct, omit_defaults=True, gc=False):
     trace_id: str
     ended_at: float
     e2e_ms: float
-    overhead_ms: float
+    overhead_ms: float | None
     attempts: tuple[Attempt, ...]
     finish_reason: str | None
     reported_model: str | None
@@ -303,7 +301,9 @@ class TraceDraft:
             texts = self._labels.texts(candidate, endpoint, replica)
         self._texts = texts
         if not self.is_open:
-            line = self._open_line = texts.open_line(self.trace_id, self._started_at)
+            line = self._open_line = b"".join(
+                (texts.open_head, self.trace_id.encode(), texts.open_middle, _encode(self._started_at), texts.open_tail)
+            )
             self._sink.write_line(line)
             self.is_open = True
             self.sent_at = _read_clock()
