@@ -14,7 +14,15 @@ from inhouse.backends import Deadline
 from inhouse.domain import ErrorCode, RequestError
 from inhouse.gateway.chunked import ChunkedDecoder, too_large
 from inhouse.gateway.head import HeadReader, RequestHead, refuse
-from inhouse.gateway.replies import JSON_HEADER, ErrorDetail, describe_refusal, error_body, status_line
+from inhouse.gateway.replies import (
+    JSON_HEADER,
+    LENGTH_LINES,
+    NUM_LENGTH_LINES,
+    ErrorDetail,
+    describe_refusal,
+    error_body,
+    status_line,
+)
 from inhouse.gateway.settings import LimitSettings
 
 LINGER_S = 2.0
@@ -180,19 +188,18 @@ class ClientConnection(asyncio.Protocol):
         self._finish(closes=closes)
 
     def reply_ok(self, head: bytes, body: bytes) -> None:
-        """The same as `reply`, in fewer steps: `head` is the status line and all header lines but these two.
-
-        The line end of its last line is left out.
-        """
+        """The same as `reply`, in fewer steps: `head` is the status line and all other header lines."""
         transport, asked = self._transport, self._head
         if transport is None or self._state is not _BUSY:
             return
         self._has_begun = True
         if asked is None or not asked.keeps_alive or self._host.is_draining:
-            transport.write(b"".join((head, b"\r\ncontent-length: %d\r\nconnection: close\r\n\r\n" % len(body), body)))
+            transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, _CLOSE, len(body), body))
             self._finish(closes=True)
             return
-        transport.write(b"".join((head, b"\r\ncontent-length: %d\r\n\r\n" % len(body), body)))
+        length = len(body)
+        line = LENGTH_LINES[length] if length < NUM_LENGTH_LINES else b"content-length: %d\r\n\r\n" % length
+        transport.write(b"".join((head, line, body)))
         self._serving = self._head = None
         self._state = _HEAD
         if (self._buffer or self._is_reading_paused) and not self._is_writing_paused:

@@ -38,7 +38,15 @@ from inhouse.gateway.call import Call
 from inhouse.gateway.connection import ClientConnection
 from inhouse.gateway.health import ReplicaHealth
 from inhouse.gateway.record import Outcome, TraceDraft
-from inhouse.gateway.replies import STATUS_LINES, ErrorDetail, header_line, pass_headers, status_of
+from inhouse.gateway.replies import (
+    LENGTH_LINES,
+    NUM_LENGTH_LINES,
+    STATUS_LINES,
+    ErrorDetail,
+    header_line,
+    pass_headers,
+    status_of,
+)
 from inhouse.gateway.retries import RetryBudget, choose_wait_s
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.gateway.view import Lane, ServingView
@@ -209,7 +217,7 @@ class RequestMachine:
             if len(starts) >= _MAX_STARTS:
                 starts.clear()
             start = starts[head.memo] = b"".join((STATUS_LINES[_OK], head.memo, lane.reply_lines, b"x-inhouse-trace: "))
-        self._client.reply_ok(start + draft.trace_id.encode(), body)
+        self._client.reply_ok(b"".join((start, draft.trace_id.encode(), b"\r\n")), body)
 
     def _list_headers(self, attempt: AttemptCall) -> bytes:
         """Header lines of the reply: those of the endpoint that may pass, and what was decided."""
@@ -376,7 +384,9 @@ class RequestMachine:
             parts.loop.call_soon(attempt.on_failure, error)
             return True
         self._ring = address.ring
-        payload = b"".join((head, call.forwarded, b"content-length: %d\r\n\r\n" % len(body), body))
+        length = len(body)
+        line = LENGTH_LINES[length] if length < NUM_LENGTH_LINES else b"content-length: %d\r\n\r\n" % length
+        payload = b"".join((head, call.forwarded, line, body))
         parts.client.start(address.way, payload, attempt)
         return True
 

@@ -356,7 +356,7 @@ class TraceDraft:
         )
         if self.capture is not None:
             ending.content = self.capture.content()
-        line = b"%b%b\n" % (texts.whole_head, _encode(ending)[1:])
+        line = b"".join((texts.whole_head, _encode(ending)[1:], b"\n"))
         self._recent.keep((self.trace_id, self._open_line, line))
         self._sink.write_line(line)
 
@@ -396,7 +396,7 @@ class TraceDraft:
         )
         code = outcome.error_code
         head = self._texts.close_head(outcome.status, outcome.http_status, None if code is None else code.value)
-        line = b"%b%b\n" % (head, _encode(ending)[1:])
+        line = b"".join((head, _encode(ending)[1:], b"\n"))
         self._recent.keep((self.trace_id, self._open_line, line))
         self._sink.write_line(line)
 

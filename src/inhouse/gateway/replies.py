@@ -11,6 +11,9 @@ from msgspec import Struct
 from inhouse.domain import ERROR_TYPES, ErrorCode, RequestError
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+NUM_LENGTH_LINES = 8192
+LENGTH_LINES = tuple(b"content-length: %d\r\n\r\n" % length for length in range(NUM_LENGTH_LINES))
+"""The last header line of a message and the empty line behind it, by the length of the body."""
 JSON_HEADER = b"content-type: application/json\r\n"
 _UPSTREAM_HEADERS = frozenset({b"retry-after", b"x-request-id", b"request-id", b"openai-processing-ms"})
 _UPSTREAM_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")

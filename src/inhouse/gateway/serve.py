@@ -90,7 +90,7 @@ class RequestStarter:
             return None
         call = Call(dialect, request, wire, way.key, way.facts, way.forwarded, None, NO_TAGS, True)
         now, tails = time.time(), self._tails
-        trace_id = f"{int(now * 1000):012x}{tails.pop() if tails else self._draw_tail()}"
+        trace_id = int(now * 1000).to_bytes(6, "big").hex() + (tails.pop() if tails else self._draw_tail())
         draft = TraceDraft(self._sink, self.recent, way.labels, trace_id, now, request.arrived_at, len(request.body))
         if view.captures:
             draft.capture = _choose_capture(call, way.decision.route, view, trace_id)
