@@ -63,7 +63,9 @@ class Cost:
 
 
 @dataclass
-class _Sum:
+class Sum:
+    """CPU and answers of one target in a block."""
+
     cpu_ns: int = 0
     num_good: int = 0
 
@@ -77,9 +79,9 @@ def measure_targets(driver: Driver, targets: Sequence[Target], size: Size) -> di
         costs[target.label].count(probe.statuses)
         if probe.num_good == 1:
             served.append(target)
-            _run_slice(driver, target, size, Cost(""), _Sum())
+            _run_slice(driver, target, size, Cost(""), Sum())
     for _ in range(size.num_blocks):
-        sums = {target.label: _Sum() for target in served}
+        sums = {target.label: Sum() for target in served}
         for index in range(size.num_slices):
             turn = index % len(served)
             for target in (*served[turn:], *served[:turn]):
@@ -90,7 +92,7 @@ def measure_targets(driver: Driver, targets: Sequence[Target], size: Size) -> di
     return costs
 
 
-def _run_slice(driver: Driver, target: Target, size: Size, cost: Cost, total: _Sum) -> None:
+def _run_slice(driver: Driver, target: Target, size: Size, cost: Cost, total: Sum) -> None:
     """One slice: CPU before, load, CPU after."""
     num_requests = size.num_slow_requests if target.is_slow else size.num_requests
     before_ns = target.peer.read_cpu_ns()

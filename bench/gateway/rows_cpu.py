@@ -17,7 +17,7 @@ from report import Report, explain_missing
 UNSTREAMED = Size(num_blocks=5, num_slices=20, num_requests=500, num_slow_requests=48)
 STREAMED = Size(num_blocks=5, num_slices=10, num_requests=32, num_slow_requests=16)
 WORKERS = Size(num_blocks=5, num_slices=10, num_requests=1000, num_slow_requests=0, num_connections=64)
-_PLAIN, _FULL = "inhouse, signals off", "inhouse"
+PLAIN, FULL = "inhouse, signals off", "inhouse"
 _TRANSLATED = "inhouse, Anthropic in"
 _ONE, _TWO = "inhouse, one worker", "inhouse, two workers"
 
@@ -38,25 +38,25 @@ def measure_unstreamed(directory: Path, report: Report, size: Size, place: Place
             started += [
                 peers.start_nginx_proxy(directory, port, place),
                 peers.start_nginx_proxy(directory, port, place, logs=True),
-                peers.start_inhouse(directory, port, _PLAIN, place, signals=False),
-                peers.start_inhouse(directory, port, _FULL, place),
+                peers.start_inhouse(directory, port, PLAIN, place, signals=False),
+                peers.start_inhouse(directory, port, FULL, place),
                 peers.start_sglang_router(directory, port, place, is_stream=False),
                 peers.start_litellm(directory, port, place, is_stream=False),
             ]
             targets = [Target(peer.name, peer, is_slow=peer.name == "litellm") for peer in started if peer is not None]
             costs = measure_targets(driver, targets, size)
         finally:
-            _stop(started)
+            stop_all(started)
     report.add_costs("unstreamed, each as fast as it can", costs, 1, "request")
-    for label in (_PLAIN, _FULL):
+    for label in (PLAIN, FULL):
         for other in ("nginx", "sglang-router"):
             if not explain_missing(costs, (label, other)):
                 ratio = median_ratio(costs[label].blocks_us, costs[other].blocks_us)
                 report.add_note(f"each as fast as it can, {label} costs {ratio:.3g} times {other}")
     report.goals += [
-        _compare(costs, "a", "CPU per unstreamed request, signals off, to LiteLLM", _PLAIN, "litellm", 0.02),
-        _count_failed(costs, "a", _PLAIN),
-        _count_failed(costs, "b", _FULL),
+        compare(costs, "a", "CPU per unstreamed request, signals off, to LiteLLM", PLAIN, "litellm", 0.02),
+        count_failed(costs, "a", PLAIN),
+        count_failed(costs, "b", FULL),
     ]
 
 
@@ -68,11 +68,11 @@ def measure_streamed(directory: Path, report: Report, size: Size, place: Place) 
             upstream = peers.start_streamer(directory, place)
             started.append(upstream)
             port = upstream.port
-            gateway = peers.start_inhouse(directory, port, _FULL, place)
+            gateway = peers.start_inhouse(directory, port, FULL, place)
             started += [
                 peers.start_nginx_proxy(directory, port, place),
                 peers.start_nginx_proxy(directory, port, place, logs=True),
-                peers.start_inhouse(directory, port, _PLAIN, place, signals=False),
+                peers.start_inhouse(directory, port, PLAIN, place, signals=False),
                 gateway,
                 peers.start_sglang_router(directory, port, place, is_stream=True),
                 peers.start_litellm(directory, port, place, is_stream=True),
@@ -85,15 +85,15 @@ def measure_streamed(directory: Path, report: Report, size: Size, place: Place) 
             targets.append(Target(_TRANSLATED, gateway, is_stream=True, ask=Ask.MESSAGES))
             costs = measure_targets(driver, targets, size)
         finally:
-            _stop(started)
+            stop_all(started)
     report.add_costs("streamed", costs, NUM_CHUNKS, "chunk")
     words = "CPU per streamed chunk"
     report.goals += [
-        _compare(costs, "c", f"{words}, everything on, to nginx", _FULL, "nginx", 1.3),
-        _compare(costs, "c", f"{words}, everything on, to sglang-router", _FULL, "sglang-router", 0.9),
-        _compare(costs, "f", f"{words}, Anthropic in and OpenAI out, to passing through", _TRANSLATED, _FULL, 3.0),
-        _count_failed(costs, "c", _FULL),
-        _count_failed(costs, "f", _TRANSLATED),
+        compare(costs, "c", f"{words}, everything on, to nginx", FULL, "nginx", 1.3),
+        compare(costs, "c", f"{words}, everything on, to sglang-router", FULL, "sglang-router", 0.9),
+        compare(costs, "f", f"{words}, Anthropic in and OpenAI out, to passing through", _TRANSLATED, FULL, 3.0),
+        count_failed(costs, "c", FULL),
+        count_failed(costs, "f", _TRANSLATED),
     ]
 
 
@@ -111,27 +111,27 @@ def measure_workers(directory: Path, report: Report, size: Size) -> None:
             costs = measure_targets(driver, [Target(_ONE, one), Target(_TWO, two)], size)
             each_ns = [read_cpu_ns(process.pid) for process in two.processes]
         finally:
-            _stop(started)
+            stop_all(started)
     report.add_costs("a second worker", costs, 1, "request")
     report.add_note(f"of the two workers' CPU the first used {each_ns[0] / sum(each_ns):.0%}")
     report.goals += [
-        _compare(costs, "g", "CPU per request of two workers, to one worker's", _TWO, _ONE, 1.1),
-        _count_failed(costs, "g", _TWO),
+        compare(costs, "g", "CPU per request of two workers, to one worker's", _TWO, _ONE, 1.1),
+        count_failed(costs, "g", _TWO),
     ]
 
 
-def _compare(costs: Mapping[str, Cost], row: str, words: str, over: str, under: str, limit: float) -> Goal:
+def compare(costs: Mapping[str, Cost], row: str, words: str, over: str, under: str, limit: float) -> Goal:
     why = explain_missing(costs, (over, under))
     measured = None if why else median_ratio(costs[over].blocks_us, costs[under].blocks_us)
     return Goal(row, words, limit, measured, why=why)
 
 
-def _count_failed(costs: Mapping[str, Cost], row: str, label: str) -> Goal:
+def count_failed(costs: Mapping[str, Cost], row: str, label: str) -> Goal:
     why = explain_missing(costs, (label,))
     return Goal(row, f"requests that failed ({label})", 0, None if why else costs[label].num_bad, "requests", why)
 
 
-def _stop(started: Sequence[Peer | None]) -> None:
+def stop_all(started: Sequence[Peer | None]) -> None:
     for peer in started:
         if peer is not None:
             peer.stop()

@@ -9,21 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import peers
-from blocks import SETTLE_S, Cost
+from blocks import SETTLE_S, Cost, Sum
 from commands import Open
 from driver import Driver
-from goals import Goal, median_ratio
 from processes import Peer, Place
-from report import Report, explain_missing
+from report import Report
+from rows_cpu import FULL, PLAIN, compare, count_failed, stop_all
 from rows_latency import Span, find_peak
 
 SPAN = Span(num_blocks=5, num_slices=6, slice_s=0.8)
 QUICK_SPAN = Span(num_blocks=3, num_slices=2, slice_s=0.5, num_peak_requests=2000)
-_PLAIN, _FULL = "inhouse, signals off", "inhouse"
 
 
 def measure_at_one_rate(directory: Path, report: Report, span: Span, place: Place) -> None:
@@ -33,48 +31,35 @@ def measure_at_one_rate(directory: Path, report: Report, span: Span, place: Plac
         try:
             upstream = peers.start_canned(directory, place)
             started.append(upstream)
-            gateway = peers.start_inhouse(directory, upstream.port, _FULL, place)
+            gateway = peers.start_inhouse(directory, upstream.port, FULL, place)
+            started.append(gateway)
             started += [
                 peers.start_nginx_proxy(directory, upstream.port, place),
                 peers.start_nginx_proxy(directory, upstream.port, place, logs=True),
-                peers.start_inhouse(directory, upstream.port, _PLAIN, place, signals=False),
-                gateway,
+                peers.start_inhouse(directory, upstream.port, PLAIN, place, signals=False),
                 peers.start_sglang_router(directory, upstream.port, place, is_stream=False),
             ]
             rate = find_peak(driver, gateway, span, report) / 2
             targets = [peer for peer in started[1:] if peer is not None]
             costs = _measure(driver, targets, rate, span)
         finally:
-            for peer in started:
-                if peer is not None:
-                    peer.stop()
+            stop_all(started)
     report.add_costs(f"unstreamed, {rate:,.0f} requests/s each", costs, 1, "request")
     words = "CPU per unstreamed request at one rate"
-    for row, words_of, over, under, limit in (
-        ("a", f"{words}, signals off, to nginx", _PLAIN, "nginx", 3.0),
-        ("a", f"{words}, signals off, to sglang-router", _PLAIN, "sglang-router", 0.5),
-        ("b", f"{words}, all free signals, to nginx", _FULL, "nginx", 3.5),
-    ):
-        why = explain_missing(costs, (over, under))
-        measured = None if why else median_ratio(costs[over].blocks_us, costs[under].blocks_us)
-        report.goals.append(Goal(row, words_of, limit, measured, why=why))
     report.goals += [
-        Goal(row, f"requests that failed at one rate ({label})", 0, costs[label].num_bad, "requests")
-        for row, label in (("a", _PLAIN), ("b", _FULL))
+        compare(costs, "a", f"{words}, signals off, to nginx", PLAIN, "nginx", 3.0),
+        compare(costs, "a", f"{words}, signals off, to sglang-router", PLAIN, "sglang-router", 0.5),
+        compare(costs, "b", f"{words}, all free signals, to nginx", FULL, "nginx", 3.5),
+        count_failed(costs, "a", PLAIN),
+        count_failed(costs, "b", FULL),
     ]
-
-
-@dataclass
-class _Sum:
-    cpu_ns: int = 0
-    num_good: int = 0
 
 
 def _measure(driver: Driver, targets: Sequence[Peer], rate: float, span: Span) -> dict[str, Cost]:
     costs = {peer.name: Cost(peer.version) for peer in targets}
     num_requests = max(1, round(rate * span.slice_s))
     for block in range(-1, span.num_blocks):  # the first only warms up
-        sums = {peer.name: _Sum() for peer in targets}
+        sums = {peer.name: Sum() for peer in targets}
         for index in range(span.num_slices if block >= 0 else 1):
             turn = index % len(targets)
             seed = block * span.num_slices + index  # the same arrivals for every target

@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         transport.write(payload)
         at, deadline = receiver.first_at or self._loop.time() + receiver.first_byte_s, self._deadline
         at = min(at, receiver.total_at)
-        if at >= deadline.armed_for:
+        if at >= deadline.armed_for:  # as nearly always: `set`, without a call
             deadline.at = at
         else:
             deadline.set(at)
@@ -225,7 +225,7 @@ class Connection(asyncio.Protocol):
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:  # noqa: C901  # its shortcuts stand here: a call costs as much as they do
+    def data_received(self, data: bytes) -> None:  # its shortcuts stand here: a call costs as much as they do
         """Hand on what came: head, body, end, in this order."""
         receiver = self._receiver
         if receiver is None:
@@ -244,8 +244,6 @@ class Connection(asyncio.Protocol):
             if head is not None and len(data) == len(head.text) + head.num_body_bytes:
                 self._last_head = head
                 self._receiver = None
-                if self._is_paused:
-                    self.resume_reading()
                 self._release(keeps_alive=head.keeps_alive)
                 try:
                     receiver.on_whole(head, data[len(head.text) :])
@@ -387,8 +385,6 @@ class Connection(asyncio.Protocol):
         if is_complete and self._receiver is receiver:
             # Freed before the receiver is told, so that it finds the pool as it will be.
             self._receiver = None
-            if self._is_paused:
-                self.resume_reading()
             self._release(keeps_alive=self._keeps_alive and self._num_messages == 1)
             receiver.on_end()
 
@@ -409,6 +405,8 @@ class Connection(asyncio.Protocol):
     def _release(self, *, keeps_alive: bool) -> None:
         """Back to the pool, or closed."""
         self._on_stale = None
+        if self._is_paused:
+            self.resume_reading()
         transport = self._transport
         if transport is None:
             return

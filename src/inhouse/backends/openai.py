@@ -164,7 +164,7 @@ def read_chat_request(body: bytes) -> ChatRequest:
         RequestError: 400 `invalid_json`, `missing_field` or `invalid_request`, naming the field at fault.
     """
     try:
-        if not body.isascii() or body.count(b"[") + body.count(b"{") > MAX_DEPTH:
+        if not body.isascii() or body.count(b"[") + body.count(b"{") > MAX_DEPTH:  # else it says nothing
             check_text(body)
         found = _decode_body(body)
         messages = bytes(found.messages)
@@ -434,19 +434,7 @@ def read_chat_facts(body: bytes) -> ReplyFacts | None:
     if not choices:
         return ReplyFacts(is_error=True) if reply.is_error else None
     finish_reason = choices[0].finish_reason
-    if usage is None:
-        buckets, basis = None, UsageBasis.UNKNOWN
-    elif (
-        (num_in := usage.prompt_tokens) is not None
-        and (num_out := usage.completion_tokens) is not None
-        and usage.prompt_tokens_details is None
-        and usage.completion_tokens_details is None
-        and num_in >= 0
-        and num_out >= 0
-    ):
-        buckets, basis = Usage(num_in, 0, 0, num_out), UsageBasis.MEASURED
-    else:
-        buckets, basis = parse_usage(usage)
+    buckets, basis = parse_usage(usage)
     return ReplyFacts(
         reply.model,
         reply.system_fingerprint,
@@ -485,6 +473,8 @@ def parse_usage(usage: WireUsage | None) -> tuple[Usage | None, UsageBasis]:
     if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
         return None, UsageBasis.UNKNOWN
     prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
+    if prompt is None and completion is None and usage.prompt_tokens >= 0 and usage.completion_tokens >= 0:
+        return Usage(usage.prompt_tokens, 0, 0, usage.completion_tokens), UsageBasis.MEASURED
     cache_read = (prompt and prompt.cached_tokens) or 0
     cache_write = (prompt and prompt.cache_write_tokens) or 0
     reasoning = (completion and completion.reasoning_tokens) or 0

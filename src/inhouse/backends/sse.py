@@ -47,6 +47,8 @@ def split_events(block: bytes) -> list[bytes]:
     """The single events of a block of whole events, each with its border; joined they are the block."""
     if b"\r" in block:
         return _split_at_empty_lines(block)
+    if block.find(b"\n\n") == len(block) - 2:
+        return [block]
     *parts, rest = block.split(b"\n\n")
     events = [part + b"\n\n" for part in parts]
     return [*events, rest] if rest else events

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 _MS_MASK = (1 << 48) - 1
-_VARIANT = "89ab"
-_VARIANT_OF = {f"{digit:x}": _VARIANT[digit & 3] for digit in range(16)}
-
-
+_VARIANT_OF = {f"{digit:x}": "89ab"[digit & 3] for digit in range(16)}
 _NUM_RANDOM_BYTES = 10
 
 
@@ -27,5 +24,4 @@ def make_trace_id(unix_ms: int, random_bytes: bytes) -> str:
         unix_ms: milliseconds since the epoch, 48 bits.
         random_bytes: ten random bytes; version and variant bits are overwritten.
     """
-    digits = random_bytes.hex()
-    return f"{unix_ms & _MS_MASK:012x}7{digits[:3]}{_VARIANT[random_bytes[2] & 3]}{digits[5:20]}"
+    return f"{unix_ms & _MS_MASK:012x}{make_trace_tails(random_bytes)[0]}"

@@ -33,7 +33,6 @@ MAX_BUFFERED_BYTES = 67_108_864
 _EVENT_STREAM = b"text/event-stream"
 _OK = 200
 _read_clock = time.perf_counter
-_DATA = b"data: "
 _BARE_DONE = b"data: [DONE]"
 
 
@@ -437,11 +436,7 @@ class AttemptCall(Call):
 
     def _gather(self, block: bytes) -> None:
         """Keep what the signals of the answer are measured from."""
-        if self._answer is None:
-            return
-        if block.startswith(_DATA) and block.find(b"\n") == len(block) - 2:
-            self._answer.add_event(block[6:-2])
-        else:
+        if self._answer is not None:
             for event in split_events(block):
                 data = read_data(event)
                 if data is not None:
@@ -458,7 +453,8 @@ class AttemptCall(Call):
         return measure_signals(answer, self._read_ask(), facts.usage)
 
     def _measure_stream(self, facts: ReplyFacts) -> Signals | None:
-        answer = None if self._answer is None else self._answer.finish()
+        gathered, self._answer = self._answer, None  # measured once: the trace's first close is the one that counts
+        answer = None if gathered is None else gathered.finish()
         if answer is None:
             return None
         return measure_signals(answer, self._read_ask(), facts.usage)
@@ -494,8 +490,7 @@ class AttemptCall(Call):
             return
         if self._capture is not None:
             self._capture.add(passed)
-        if not self._has_passed_end or self._translator is not None:  # else the trace is closed, and nothing was added
-            self._close_trace()
+        self._close_trace()
         client.write_part(passed)
         client.end_stream()
         self._finish(None)

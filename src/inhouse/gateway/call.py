@@ -54,8 +54,8 @@ class HeadFacts(Struct, frozen=True):
     is_plain: bool
 
 
-def read_call(dialect: ClientDialect, request: Request, view: ServingView) -> Call:
-    """Authenticate and read a request.
+def read_call(dialect: ClientDialect, request: Request, view: ServingView, wire: WireRequest | None = None) -> Call:
+    """Authenticate and read a request; `wire` is its body, where that was read already.
 
     Raises:
         RequestError: 401, 403, 400 or 404, naming what to mend.
@@ -65,7 +65,8 @@ def read_call(dialect: ClientDialect, request: Request, view: ServingView) -> Ca
     if memo.owner is not view or not isinstance(head, HeadFacts):
         head = memo.facts = _read_headers(request.headers, view)
         memo.owner, memo.ways = view, {}
-    wire = dialect.read(request.body)
+    if wire is None:
+        wire = dialect.read(request.body)
     model = wire.model
     if head.is_plain and not wire.metadata and wire.modalities is TEXT_ONLY and model in view.plain_routes:
         routes = head.key.routes

@@ -14,15 +14,7 @@ from inhouse.backends import Deadline
 from inhouse.domain import ErrorCode, RequestError
 from inhouse.gateway.chunked import ChunkedDecoder, too_large
 from inhouse.gateway.head import HeadReader, RequestHead, refuse
-from inhouse.gateway.replies import (
-    JSON_HEADER,
-    LENGTH_LINES,
-    NUM_LENGTH_LINES,
-    ErrorDetail,
-    describe_refusal,
-    error_body,
-    status_line,
-)
+from inhouse.gateway.replies import JSON_HEADER, LENGTH_LINES, ErrorDetail, describe_refusal, error_body, status_line
 from inhouse.gateway.settings import LimitSettings
 
 LINGER_S = 2.0
@@ -174,36 +166,22 @@ class ClientConnection(asyncio.Protocol):
 
     def reply(self, status: int, headers: bytes, body: bytes) -> None:
         """Write a whole reply. `headers` are whole header lines; content-length and connection are added."""
-        transport, head = self._transport, self._head
-        if transport is None or self._state is not _BUSY:
-            return
-        self._has_begun = True
-        closes = head is None or not head.keeps_alive or self._host.is_draining
-        length = b"content-length: %d\r\n\r\n" % len(body)
-        if closes:
-            length = _CLOSE + length
-        if head is not None and head.method == "HEAD":
-            body = b""
-        transport.write(b"".join((status_line(status), headers, length, body)))
-        self._finish(closes=closes)
+        self.write_reply(status_line(status) + headers, body)
 
-    def reply_ok(self, head: bytes, body: bytes) -> None:
-        """The same as `reply`, in fewer steps: `head` is the status line and all other header lines."""
+    def write_reply(self, head: bytes, body: bytes) -> None:
+        """The same, where `head` is the status line and all header lines but those two."""
         transport, asked = self._transport, self._head
         if transport is None or self._state is not _BUSY:
             return
         self._has_begun = True
-        if asked is None or not asked.keeps_alive or self._host.is_draining:
-            transport.write(b"%b%bcontent-length: %d\r\n\r\n%b" % (head, _CLOSE, len(body), body))
-            self._finish(closes=True)
-            return
-        length = len(body)
-        line = LENGTH_LINES[length] if length < NUM_LENGTH_LINES else b"content-length: %d\r\n\r\n" % length
-        transport.write(b"".join((head, line, body)))
-        self._serving = self._head = None
-        self._state = _HEAD
-        if (self._buffer or self._is_reading_paused) and not self._is_writing_paused:
-            self._take_turn()
+        closes = asked is None or not asked.keeps_alive or self._host.is_draining
+        length = LENGTH_LINES[len(body)]
+        if closes:
+            length = _CLOSE + length
+        if asked is not None and asked.method == "HEAD":
+            body = b""
+        transport.write(b"".join((head, length, body)))
+        self._finish(closes=closes)
 
     def begin_stream(self, headers: bytes, flow: Flow, status: int = 200, framing: bytes = CHUNKED) -> None:
         """Write the head of a streamed reply; from now on `flow` stops while the client reads slowly.
@@ -393,6 +371,7 @@ class ClientConnection(asyncio.Protocol):
                 return False  # refused step by step
         if head is None or head.content_length != len(data) - end or self._is_timed:
             return False
+        # `_dispatch`, without a call and without a deadline to move.
         self._head = head
         self._state = _BUSY
         self._has_begun = self._is_idle = False
@@ -460,8 +439,7 @@ class ClientConnection(asyncio.Protocol):
 
     def _dispatch(self, head: RequestHead, body: bytes) -> None:
         self._state = _BUSY
-        self._has_begun = False
-        self._is_idle = False
+        self._has_begun = self._is_idle = False
         if self._is_timed:
             self._is_timed = False
             self._deadline.set(self._loop.time() + self._limits.idle_timeout_s)

@@ -55,13 +55,12 @@ _TARGET = re.compile(
 class HeadMemo(Struct):
     """What others derived from a head, for the next request with the same. It holds only under `owner`.
 
-    `facts` is what the head says, `dialect` what such requests speak, and `ways` how those go that differ only in the
-    words of their messages, by model and whether they stream. Their types are those of whoever owns them.
+    `facts` is what the head says, `ways` how requests go that differ only in the words of their messages, by model and
+    whether they stream. Their types are those of whoever owns them.
     """
 
     owner: object = None
     facts: object = None
-    dialect: Any = None
     ways: dict[tuple[str, bool], Any] = {}
 
 

@@ -15,7 +15,7 @@ import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any
@@ -40,7 +40,6 @@ from inhouse.gateway.health import ReplicaHealth
 from inhouse.gateway.record import Outcome, TraceDraft
 from inhouse.gateway.replies import (
     LENGTH_LINES,
-    NUM_LENGTH_LINES,
     STATUS_LINES,
     ErrorDetail,
     header_line,
@@ -86,10 +85,6 @@ class MachineParts:
     draw_chance: Callable[[], float] = random.random
     num_sent: int = 0
     num_unwritten_closes: int = 0
-    total_s: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.total_s = self.settings.timeouts.total_s
 
 
 class RequestMachine:
@@ -139,7 +134,7 @@ class RequestMachine:
         parts = self._parts
         self._draft = draft
         now = parts.loop.time()
-        self._total_at = now + parts.total_s
+        self._total_at = now + parts.settings.timeouts.total_s
         parts.budget.note_request(now)
         if lane is None or lane.replica_id in parts.health.troubled or not self._begin(lane, now):
             self._advance()
@@ -185,10 +180,7 @@ class RequestMachine:
             self._stage = Stage.RELAYING
             attempt.commit(self._client, self._list_headers(attempt), draft.capture)
             return
-        replica_id = self._lane.replica_id
-        self._parts.in_flight[replica_id] -= 1
-        if replica_id in self._parts.health.troubled:
-            self._parts.health.note_success(replica_id)
+        self._judge_replica(None)
         self._deliver(attempt)
 
     def take_answer(self, attempt: AttemptCall, facts: ReplyFacts) -> None:
@@ -217,7 +209,7 @@ class RequestMachine:
             if len(starts) >= _MAX_STARTS:
                 starts.clear()
             start = starts[head.memo] = b"".join((STATUS_LINES[_OK], head.memo, lane.reply_lines, b"x-inhouse-trace: "))
-        self._client.reply_ok(b"".join((start, draft.trace_id.encode(), b"\r\n")), body)
+        self._client.write_reply(b"".join((start, draft.trace_id.encode(), b"\r\n")), body)
 
     def _list_headers(self, attempt: AttemptCall) -> bytes:
         """Header lines of the reply: those of the endpoint that may pass, and what was decided."""
@@ -384,9 +376,7 @@ class RequestMachine:
             parts.loop.call_soon(attempt.on_failure, error)
             return True
         self._ring = address.ring
-        length = len(body)
-        line = LENGTH_LINES[length] if length < NUM_LENGTH_LINES else b"content-length: %d\r\n\r\n" % length
-        payload = b"".join((head, call.forwarded, line, body))
+        payload = b"".join((head, call.forwarded, LENGTH_LINES[len(body)], body))
         parts.client.start(address.way, payload, attempt)
         return True
 

@@ -11,8 +11,20 @@ from msgspec import Struct
 from inhouse.domain import ERROR_TYPES, ErrorCode, RequestError
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-NUM_LENGTH_LINES = 8192
-LENGTH_LINES = tuple(b"content-length: %d\r\n\r\n" % length for length in range(NUM_LENGTH_LINES))
+
+
+class _LengthLines(dict[int, bytes]):
+    """Written ahead for short bodies; for a longer one each time anew."""
+
+    def __missing__(self, length: int) -> bytes:
+        return _write_length(length)
+
+
+def _write_length(length: int) -> bytes:
+    return b"content-length: %d\r\n\r\n" % length
+
+
+LENGTH_LINES = _LengthLines((length, _write_length(length)) for length in range(8192))
 """The last header line of a message and the empty line behind it, by the length of the body."""
 JSON_HEADER = b"content-type: application/json\r\n"
 _UPSTREAM_HEADERS = frozenset({b"retry-after", b"x-request-id", b"request-id", b"openai-processing-ms"})

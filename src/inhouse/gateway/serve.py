@@ -65,57 +65,39 @@ class RequestStarter:
         Raises:
             RequestError: it is refused before anything was sent.
         """
-        call = read_call(dialect, request, view)
+        memo, wire = request.head.memo, None
+        if memo.owner is view and memo.ways:
+            wire = dialect.read(request.body)
+            way = memo.ways.get((wire.model, wire.is_stream))
+            if way is not None and wire.modalities is TEXT_ONLY and not wire.metadata:
+                call = Call(dialect, request, wire, way.key, way.facts, way.forwarded, None, NO_TAGS, True)
+                machine = RequestMachine(self._parts, client, call, way.decision, view)
+                machine.start(self._draft(way.labels, call, view), way.lane)
+                return machine
+        call = read_call(dialect, request, view, wire)
         decision = decide_call(call, view)
         draft = self.draft_trace(call, decision, view)
         machine = RequestMachine(self._parts, client, call, decision, view)
+        lane = view.only_lane(decision, dialect.operation)
         if call.is_plain:
-            self._remember(call, decision, view)
-        machine.start(draft, view.only_lane(decision, dialect.operation))
+            if len(memo.ways) >= _MAX_WAYS:
+                memo.ways.clear()
+            labels = self._label(call, decision, view)
+            way = _PlainWay(call.key, call.facts, call.forwarded, decision, labels, lane)
+            memo.ways[call.wire.model, call.wire.is_stream] = way
+        machine.start(draft, lane)
         return machine
-
-    def start_alike(self, request: Request, client: ClientConnection, view: ServingView) -> RequestMachine | None:
-        """Start a request whose head came before under this snapshot, and which asks for nothing of its own.
-
-        None where its way may be another than that of the earlier ones.
-
-        Raises:
-            RequestError: as `start`.
-        """
-        memo = request.head.memo
-        dialect = memo.dialect
-        wire = dialect.read(request.body)
-        way = memo.ways.get((wire.model, wire.is_stream))
-        if way is None or wire.modalities is not TEXT_ONLY or wire.metadata:
-            return None
-        call = Call(dialect, request, wire, way.key, way.facts, way.forwarded, None, NO_TAGS, True)
-        now, tails = time.time(), self._tails
-        trace_id = int(now * 1000).to_bytes(6, "big").hex() + (tails.pop() if tails else self._draw_tail())
-        draft = TraceDraft(self._sink, self.recent, way.labels, trace_id, now, request.arrived_at, len(request.body))
-        if view.captures:
-            draft.capture = _choose_capture(call, way.decision.route, view, trace_id)
-        machine = RequestMachine(self._parts, client, call, way.decision, view)
-        machine.start(draft, way.lane)
-        return machine
-
-    def _remember(self, call: Call, decision: RouteDecision, view: ServingView) -> None:
-        """Keep the way of a plain call for those alike; with it what the way of its only replica is."""
-        lane = view.only_lane(decision, call.dialect.operation)
-        way = _PlainWay(call.key, call.facts, call.forwarded, decision, self._label(call, decision, view), lane)
-        memo = call.request.head.memo
-        memo.dialect, ways = call.dialect, memo.ways
-        if len(ways) >= _MAX_WAYS:
-            ways.clear()
-        ways[call.wire.model, call.wire.is_stream] = way
 
     def draft_trace(self, call: Call, decision: RouteDecision, view: ServingView) -> TraceDraft:
         """The trace of a request, nothing of it written yet."""
-        now = time.time()
-        trace_id = f"{int(now * 1000):012x}{self._tails.pop() if self._tails else self._draw_tail()}"
-        labels, request = self._label(call, decision, view), call.request
+        return self._draft(self._label(call, decision, view), call, view)
+
+    def _draft(self, labels: TraceLabels, call: Call, view: ServingView) -> TraceDraft:
+        now, request, tails = time.time(), call.request, self._tails
+        trace_id = int(now * 1000).to_bytes(6, "big").hex() + (tails.pop() if tails else self._draw_tail())
         draft = TraceDraft(self._sink, self.recent, labels, trace_id, now, request.arrived_at, len(request.body))
         if view.captures:
-            draft.capture = _choose_capture(call, decision.route, view, trace_id)
+            draft.capture = _choose_capture(call, labels.route, view, trace_id)
         return draft
 
     def _label(self, call: Call, decision: RouteDecision, view: ServingView) -> TraceLabels:

@@ -125,12 +125,10 @@ class GatewayServer:
         """Serve one request, or refuse it. None where the reply is written already."""
         view, head = self._snapshots.view, request.head
         try:
-            if view is not None and head.memo.owner is view and head.memo.ways:
-                # The head is one that was taken for such a request before, under this very snapshot.
-                started = self._starter.start_alike(request, connection, view)
-                if started is not None:
-                    return started
             dialect = CLIENT_DIALECTS.get(head.path)
+            if view is not None and head.memo.owner is view and head.memo.ways and dialect is not None:
+                # The starter took this head before, under this very snapshot.
+                return self._starter.start(dialect, request, connection, view)
             if view is not None and view.snapshot.observed is not None and not _is_own(request.path):
                 return self._observer.start(request, connection, view, view.snapshot.observed)
             _check_coding(request)

@@ -43,9 +43,7 @@ def read_ask(operation: Operation, body: bytes) -> Ask:
 
 def ask_again(known: Ask, messages: bytes) -> Ask:
     """What a chat request asks for whose body differs from that of `known` in its messages alone."""
-    if len(messages) > HEAD_CHARS + TAIL_CHARS:
-        messages = messages[:HEAD_CHARS] + messages[-TAIL_CHARS:]
-    return Ask(messages, known.format, known.tools, known.max_tokens)
+    return Ask(_cut(messages), known.format, known.tools, known.max_tokens)
 
 
 class _Wrapped(Struct, gc=False):
@@ -113,6 +111,9 @@ def _given(value: Raw) -> bytes | None:
 
 def _bound(value: Raw) -> bytes | None:
     found = _given(value)
-    if found is None or len(found) <= HEAD_CHARS + TAIL_CHARS:
-        return found
-    return found[:HEAD_CHARS] + found[-TAIL_CHARS:]
+    return None if found is None else _cut(found)
+
+
+def _cut(prompt: bytes) -> bytes:
+    """What is looked at of a long prompt: its beginning and its end."""
+    return prompt if len(prompt) <= HEAD_CHARS + TAIL_CHARS else prompt[:HEAD_CHARS] + prompt[-TAIL_CHARS:]
