@@ -78,3 +78,32 @@ def test_a_refusal_is_an_answer_without_text(deltas: list[dict[str, str]], is_re
     meter = metered(*(event(chunk(delta)) for delta in deltas), event(chunk({}, "stop")))
     assert meter.num_chunks == len(deltas)
     assert meter.facts().is_refusal is is_refusal
+
+
+def test_what_stands_around_the_text_is_known_from_the_first_content_on() -> None:
+    meter = ChatMeter(withholds_usage=False)
+    meter.feed(event(chunk({"role": "assistant", "content": ""})), 1.0)
+    assert meter.last_plain == b""
+    meter.feed(event(chunk({"content": "a"})), 2.0)
+    begin, end = meter.find_alike() or (b"", b"")
+    assert begin + b"a" + end == event(chunk({"content": "a"}))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        chunk({"content": "a"}, "stop"),
+        chunk({"tool_calls": [{"index": 0}]}),
+        chunk({"refusal": "No."}),
+        chunk({"content": 'say "a"'}),
+        {**chunk({"content": "a"}), "choices": [{"index": 1, "delta": {"content": "a"}, "finish_reason": None}]},
+        chunk({"content": "a"}, usage={"prompt_tokens": 1, "completion_tokens": 1}),
+    ],
+)
+def test_of_any_other_chunk_nothing_is_taken_for_alike(other: dict[str, Any]) -> None:
+    meter = ChatMeter(withholds_usage=False)
+    meter.feed(event(other), 1.0)
+    assert meter.find_alike() is None
+    meter.feed(event(chunk({"content": "b"})), 2.0)
+    meter.feed(event(other), 3.0)
+    assert meter.find_alike() is None

@@ -14,7 +14,7 @@ from inhouse.backends.anthropic import (
 )
 from inhouse.backends.chat_meter import ChatMeter
 from inhouse.backends.completions import read_completions_request
-from inhouse.backends.connection import Receiver, ReplyHead, Shortcut
+from inhouse.backends.connection import Receiver, ReplyHead, Shortcut, find_payload
 from inhouse.backends.continued import Turn, continue_request, read_turn
 from inhouse.backends.credentials import CredentialBook, KeyRing, KeySource
 from inhouse.backends.deadline import NEVER, Deadline
@@ -125,6 +125,7 @@ __all__ = [
     "build_url",
     "classify_rejection",
     "continue_request",
+    "find_payload",
     "is_json",
     "make_server_context",
     "messages_error_body",

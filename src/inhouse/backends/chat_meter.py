@@ -28,8 +28,6 @@ class ChatMeter:
         "_has_refusal",
         "_has_text",
         "_withholds_usage",
-        "alike_end",
-        "alike_start",
         "error_event",
         "fingerprint",
         "finish_reason",
@@ -38,6 +36,7 @@ class ChatMeter:
         "is_done",
         "is_malformed",
         "last_content_at",
+        "last_plain",
         "model",
         "num_chunks",
         "usage",
@@ -46,10 +45,8 @@ class ChatMeter:
     def __init__(self, *, withholds_usage: bool) -> None:
         self._withholds_usage = withholds_usage
         self._has_refusal = self._has_text = False
-        self.alike_start: bytes | None = None
-        """What stands before the text in the plain chunk that was metered last; None where that is not certain."""
-        self.alike_end = b""
-        """What stands behind it, and the CRLF that ends an HTTP chunk."""
+        self.last_plain: bytes = b""
+        """The event metered last, where it is a plain content chunk; else empty."""
         self.has_data = False
         self.is_done = False
         self.is_malformed = False
@@ -85,14 +82,19 @@ class ChatMeter:
             is_refusal=self._has_refusal and not self._has_text,
         )
 
-    def take_plain(self, block: bytes, now: float) -> bool:
-        """Meter a block that is one plain content chunk, which passes as it is; False where it must be `feed`."""
-        if block.find(b"\n\n") != len(block) - 2 or not self._is_known(block):
-            return False
-        self.num_chunks += 1
-        self.last_content_at = now
-        self._learn(block)
-        return True
+    def find_alike(self) -> tuple[bytes, bytes] | None:
+        """What stands before and behind the text of `last_plain`: the next events are usually the same around theirs.
+
+        None where that is not certain, or there is none.
+        """
+        event = self.last_plain
+        begin = event.find(_CONTENT) + len(_CONTENT)
+        end = event.find(b'"', begin)
+        if b'"index":0' not in event and b'"index": 0' not in event:
+            return None  # of several choices, the first is the answer that is measured
+        if begin < len(_CONTENT) or end < 0 or event[end - 1 : end] == b"\\" or event.find(_CONTENT, end) >= 0:
+            return None
+        return event[:begin], event[end:]
 
     def feed(self, block: bytes, now: float) -> tuple[bytes, bool]:
         """Meter whole events that came at `now` (seconds, any clock).
@@ -116,7 +118,9 @@ class ChatMeter:
         if self._is_known(event):
             self.num_chunks += 1
             self.last_content_at = now
+            self.last_plain = event
             return event, True
+        self.last_plain = b""
         data = read_data(event)
         if data is None:
             return event, False
@@ -129,23 +133,14 @@ class ChatMeter:
             self.is_malformed = self.is_malformed or not is_json(data)
             return event, True
         self._note(chunk, data, now)
+        if self.last_content_at == now and self._is_known(event):
+            self.last_plain = event
         is_withheld = self._withholds_usage and chunk.is_usage_only and not chunk.is_error
         return (b"" if is_withheld else event), not is_prompt_chunk(data)
 
     def _is_known(self, event: bytes) -> bool:
         """Whether it is one more chunk of an answer that has begun. A refusal is looked at to its end."""
         return self.first_content_at is not None and not self._has_refusal and _is_plain(event)
-
-    def _learn(self, event: bytes) -> None:
-        """Keep what stands around the content of a plain chunk; the next ones are usually the same around theirs."""
-        self.alike_start = None
-        begin = event.find(_CONTENT) + len(_CONTENT)
-        end = event.find(b'"', begin)
-        if b'"index":0' not in event and b'"index": 0' not in event:
-            return  # of several choices, the first is the answer that is measured
-        if begin < len(_CONTENT) or end < 0 or event[end - 1 : end] == b"\\" or event.find(_CONTENT, end) >= 0:
-            return
-        self.alike_start, self.alike_end = event[:begin], event[end:] + b"\r\n"
 
     def _note(self, chunk: WireReply, data: bytes, now: float) -> None:
         if chunk.is_error:

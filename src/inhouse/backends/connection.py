@@ -24,14 +24,22 @@ have passed."""
 _MAX_KNOWN_HEADS = 512
 _NO_CONTENT = 204
 _NOT_MODIFIED = 304
-_FIRST_FINAL_STATUS = 200
+_FIRST_FINAL_STATUS = _OK = 200
 _MAX_SIZE_LINE_BYTES = 6
 _CHUNK_SIZES = {form % size: size for size in range(1, 4097) for form in (b"%x", b"%X")}
 """Chunk sizes as plain hexadecimal text: what is not here (extensions, signs, long chunks) goes through the parser."""
+_LAST_CHUNK = b"0\r\n\r\n"
 _NOTHING = b"\0"
 """Begins no reply."""
 _CLOSED_UNANSWERED = "the endpoint closed the connection without a reply"
 _CLOSED_EARLY = "the endpoint closed the connection in the middle of its reply"
+
+
+def find_payload(data: bytes) -> int:
+    """Where the payload of a read begins that is one whole HTTP chunk with a plain size; else 0."""
+    border = data.find(b"\r\n", 0, _MAX_SIZE_LINE_BYTES)
+    is_whole = _CHUNK_SIZES.get(data[:border]) == len(data) - border - 4 and data.endswith(b"\r\n")
+    return border + 2 if is_whole else 0
 
 
 class ReplyHead(Struct):
@@ -44,6 +52,7 @@ class ReplyHead(Struct):
     status: int
     headers: dict[bytes, bytes]
     num_body_bytes: int = -1
+    """-1 for a body in chunks."""
     keeps_alive: bool = False
     memo: bytes | None = None
     text: bytes = b""
@@ -64,7 +73,7 @@ class Receiver:
     """When the first byte must be there; 0: `first_byte_s` after sending."""
     progress_at: float = 0.0
     shortcut: Shortcut | None = None
-    """Is asked first, and straight from the transport, while the connection stands between two chunks of a stream."""
+    """Reads in place of the connection while that stands between two chunks of a stream."""
 
     def find_progress(self) -> float:
         """`progress_at`, brought up to date."""
@@ -75,13 +84,6 @@ class Receiver:
 
     def on_data(self, data: bytes) -> None:
         """Body bytes, decoded from any chunking; one call for each read."""
-
-    def take_chunk(self, framed: bytes, start: int) -> bool:  # noqa: ARG002  # for subclasses that can
-        """Take one whole HTTP chunk as it came, its payload from `start` up to the last two bytes.
-
-        False where it must come decoded by `on_data`; then nothing was taken.
-        """
-        return False
 
     def on_end(self) -> None:
         """The body is complete."""
@@ -143,6 +145,8 @@ class Connection(asyncio.Protocol):
         self._on_stale: Callable[[Receiver], None] | None = None
         self._known_heads = {} if known_heads is None else known_heads
         self._last_head = ReplyHead(0, {}, text=_NOTHING)
+        self._unparsed: bytes = b""
+        """The head of a reply that was known by its bytes and is followed by whole chunks alone so far."""
         self._parser = httptools.HttpResponseParser(self)
         self._headers: dict[bytes, bytes] = {}
         self._parts: list[bytes] = []
@@ -180,6 +184,7 @@ class Connection(asyncio.Protocol):
         if self._has_bytes:
             self._has_bytes = self._has_head = self._is_complete = False
             self._is_until_close = self._is_between_chunks = False
+            self._unparsed = b""
             self._num_head_bytes = self._num_messages = 0
         transport.write(payload)
         at, deadline = receiver.first_at or self._loop.time() + receiver.first_byte_s, self._deadline
@@ -225,19 +230,14 @@ class Connection(asyncio.Protocol):
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
 
-    def data_received(self, data: bytes) -> None:  # its shortcuts stand here: a call costs as much as they do
+    def data_received(self, data: bytes) -> None:  # noqa: C901  # its shortcuts stand here: a call costs as much as they do
         """Hand on what came: head, body, end, in this order."""
         receiver = self._receiver
         if receiver is None:
             self.abort()
             return
-        if self._is_between_chunks:
-            border = data.find(b"\r\n", 0, _MAX_SIZE_LINE_BYTES)
-            size = _CHUNK_SIZES.get(data[:border])
-            is_whole = size is not None and len(data) == border + size + 4 and data.endswith(b"\r\n")
-            if is_whole and receiver.take_chunk(data, border + 2):
-                return  # the parser stands before this chunk as it would stand behind it
-        elif not self._has_bytes:
+        head = None
+        if not self._has_bytes:
             head = self._last_head
             if not data.startswith(head.text):
                 head = self._known_heads.get(data[: data.find(b"\r\n\r\n") + 4])
@@ -251,7 +251,14 @@ class Connection(asyncio.Protocol):
                     self._crash(receiver, error)
                 return  # the parser was not needed: it still stands between two replies
         try:
-            self._parse(data, receiver)
+            if self._is_between_chunks and (start := find_payload(data)):
+                receiver.on_data(data[start:-2])  # the parser stands before this chunk as it would stand behind it
+            elif self._unparsed and self._is_between_chunks and data == _LAST_CHUNK:
+                self._end_unparsed(receiver)
+            elif head is not None and head.num_body_bytes < 0:
+                self._begin_unparsed(head, data, receiver)
+            else:
+                self._parse(data, receiver)
         except Exception as error:  # noqa: BLE001  # same
             self._crash(receiver, error)
         shortcut = receiver.shortcut if self._is_between_chunks and self._receiver is receiver else None
@@ -302,8 +309,8 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         """Note the head, unless it is an interim one (1xx)."""
-        if self._is_complete:
-            return  # of a second reply, which nobody asked for
+        if self._has_head:
+            return  # known already, or of a second reply, which nobody asked for
         status = self._status = self._parser.get_status_code()
         if status < _FIRST_FINAL_STATUS:
             self._headers = {}
@@ -342,13 +349,32 @@ class Connection(asyncio.Protocol):
 
     # Own steps.
 
+    def _begin_unparsed(self, head: ReplyHead, data: bytes, receiver: Receiver) -> None:
+        """A reply in chunks whose head came before: the parser is left out as long as whole chunks follow."""
+        self._last_head = head
+        self._unparsed = head.text
+        self._has_bytes = self._has_head = self._is_between_chunks = True
+        receiver.on_head(head)
+        rest = data[len(head.text) :]
+        if rest:
+            self.data_received(rest)
+
+    def _end_unparsed(self, receiver: Receiver) -> None:
+        """Its last chunk: the parser still stands between two replies."""
+        self._unparsed = b""
+        self._is_between_chunks = False
+        self._receiver = None
+        self._release(keeps_alive=self._last_head.keeps_alive)
+        receiver.on_end()
+
     def _parse(self, data: bytes, receiver: Receiver) -> None:
         """Feed the parser, then hand on what it found."""
         is_first = not self._has_bytes
         self._has_bytes = True
         had_head = self._has_head
+        unparsed, self._unparsed = self._unparsed, b""
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(unparsed + data)
         except httptools.HttpParserUpgrade:
             self._fail(ErrorCode.UPSTREAM_ERROR, "the endpoint switched protocols, which nobody asked for")
             return
@@ -377,7 +403,7 @@ class Connection(asyncio.Protocol):
         if is_new_head:
             headers, self._headers = self._headers, {}
             head = ReplyHead(self._status, headers)
-            if is_complete and data is not None:
+            if data is not None:
                 self._learn(head, data)
             receiver.on_head(head)
         if parts and self._receiver is receiver:
@@ -389,15 +415,22 @@ class Connection(asyncio.Protocol):
             receiver.on_end()
 
     def _learn(self, head: ReplyHead, data: bytes) -> None:
-        """Remember the head of a whole reply that came in one read, so that its like is not parsed again."""
-        length = head.headers.get(b"content-length", b"")
-        end = data.find(b"\r\n\r\n") + 4
-        is_plain = length.isdigit() and b"transfer-encoding" not in head.headers and self._num_messages == 1
-        if not is_plain or len(data) != end + int(length) or not data.startswith(b"HTTP/1.1 %d " % head.status):
+        """Remember a head that came whole in a reply's first read, so that its like is not parsed again.
+
+        Of replies with a length, only where the body came with it.
+        """
+        headers, end = head.headers, data.find(b"\r\n\r\n") + 4
+        if self._num_messages != 1 or not data.startswith(b"HTTP/1.1 %d " % head.status):
+            return
+        length, coding = headers.get(b"content-length"), headers.get(b"transfer-encoding")
+        if length is None and coding == b"chunked" and head.status == _OK:
+            head.keeps_alive = self._keeps_alive if self._is_complete else self._parser.should_keep_alive()
+        elif length is not None and length.isdigit() and coding is None and len(data) == end + int(length):
+            head.num_body_bytes = int(length)
+            head.keeps_alive = self._keeps_alive
+        else:
             return
         head.text = data[:end]
-        head.num_body_bytes = int(length)
-        head.keeps_alive = self._keeps_alive
         if len(self._known_heads) >= _MAX_KNOWN_HEADS:
             self._known_heads.clear()
         self._known_heads[head.text] = head

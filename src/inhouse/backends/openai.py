@@ -342,19 +342,19 @@ class WireUsage(Struct, gc=False):
 class _Delta(Struct, gc=False):
     """The new part of a choice; `content` and its like are kept raw, only their emptiness is asked."""
 
-    content: Raw = Raw(b"null")
-    reasoning_content: Raw = Raw(b"null")
-    reasoning: Raw = Raw(b"null")
-    refusal: Raw = Raw(b"null")
-    tool_calls: Raw = Raw(b"null")
-    function_call: Raw = Raw(b"null")
+    content: Raw = _NULL
+    reasoning_content: Raw = _NULL
+    reasoning: Raw = _NULL
+    refusal: Raw = _NULL
+    tool_calls: Raw = _NULL
+    function_call: Raw = _NULL
 
 
 class _Answer(Struct, gc=False):
     """A whole reply's message, as far as it tells a refusal."""
 
-    content: Raw = Raw(b"null")
-    refusal: Raw = Raw(b"null")
+    content: Raw = _NULL
+    refusal: Raw = _NULL
 
 
 class WireChoice(Struct, gc=False):
@@ -384,7 +384,7 @@ class WireReply(Struct, gc=False):
     @property
     def is_error(self) -> bool:
         """Whether it carries an error instead of an answer."""
-        return bytes(self.error) != b"null"
+        return self.error is not _NULL and bytes(self.error) != b"null"
 
     @property
     def has_content(self) -> bool:
@@ -394,16 +394,12 @@ class WireReply(Struct, gc=False):
     @property
     def has_text(self) -> bool:
         """Whether the chunk brings content in the narrow sense."""
-        return any(
-            choice.delta is not None and bytes(choice.delta.content) not in _NOTHING for choice in self.choices or ()
-        )
+        return any(choice.delta is not None and _brings(choice.delta.content) for choice in self.choices or ())
 
     @property
     def has_refusal(self) -> bool:
         """Whether the chunk brings words of a refusal."""
-        return any(
-            choice.delta is not None and bytes(choice.delta.refusal) not in _NOTHING for choice in self.choices or ()
-        )
+        return any(choice.delta is not None and _brings(choice.delta.refusal) for choice in self.choices or ())
 
     @property
     def is_usage_only(self) -> bool:
@@ -451,7 +447,7 @@ def _is_refusal(body: bytes) -> bool:
     """Whether the model refused: a refusal text in place of content."""
     choices = _decode_answers(body).choices
     answer = choices[0].message if choices else None
-    return answer is not None and bytes(answer.refusal) not in _NOTHING and bytes(answer.content) in _NOTHING
+    return answer is not None and _brings(answer.refusal) and not _brings(answer.content)
 
 
 def is_json(data: bytes) -> bool:
@@ -493,14 +489,16 @@ def parse_usage(usage: WireUsage | None) -> tuple[Usage | None, UsageBasis]:
 
 
 def _has_content(delta: _Delta) -> bool:
-    return any(
-        bytes(value) not in _NOTHING
-        for value in (
-            delta.content,
-            delta.reasoning_content,
-            delta.reasoning,
-            delta.tool_calls,
-            delta.refusal,
-            delta.function_call,
-        )
+    return (
+        _brings(delta.content)
+        or _brings(delta.reasoning_content)
+        or _brings(delta.reasoning)
+        or _brings(delta.tool_calls)
+        or _brings(delta.refusal)
+        or _brings(delta.function_call)
     )
+
+
+def _brings(value: Raw) -> bool:
+    """Whether a member is there and is not empty."""
+    return value is not _NULL and bytes(value) not in _NOTHING

@@ -105,6 +105,7 @@ class AttemptCall(Call):
     _capture: ContentCapture | None = None
     _chunks: ChunkRelay | None = None
     _answer: StreamAnswer | None = None
+    _alike: ChatMeter | None = None
     _is_ended = False
     _has_passed_end = False
     _is_over = False
@@ -156,8 +157,11 @@ class AttemptCall(Call):
         waiting, self._parts = b"".join(self._parts), []
         if self._is_ended:
             self._conclude(waiting)
-        else:
-            self._write(waiting)
+            return
+        self._write(waiting)
+        if self._translator is None and capture is None and isinstance(self._meter, ChatMeter):
+            self._alike = self._meter
+            self._learn_chunk(client)
 
     def break_off(self, error: EndpointError) -> None:
         """End a committed stream visibly: an error event of the client's dialect, the end of the body, no `[DONE]`."""
@@ -244,20 +248,18 @@ class AttemptCall(Call):
             return
         if not self.is_stream:
             self._buffer(data)
-        elif not self._pass_plain(data):
+            return
+        cutter = self._cutter
+        if cutter.tail or not data.endswith(b"\n\n"):
             try:
-                block = self._cutter.feed(data)
+                data = cutter.feed(data)
             except EventTooLongError as error:
                 self._give_up(EndpointError(ErrorCode.UPSTREAM_ERROR, str(error)))
                 return
-            if self._chunks is not None:  # while part of an event waits, no chunk is an event
-                self.shortcut = None if self._cutter.tail else self._chunks
-            if block:
-                self._take_events(block)
-
-    def take_chunk(self, framed: bytes, start: int) -> bool:
-        """Relay one whole chunk that is one more plain content event like the ones before."""
-        return self.shortcut is not None and self._chunks is not None and self._chunks.take_new(framed, start)
+            # While part of an event waits, no chunk is an event.
+            self.shortcut = None if cutter.tail else self._chunks
+        if data:
+            self._take_events(data)
 
     def find_progress(self) -> float:
         """Chunks that were relayed past the meter are progress."""
@@ -341,39 +343,20 @@ class AttemptCall(Call):
 
     # Streamed.
 
-    def _pass_plain(self, data: bytes) -> bool:
-        """Relay one plain content event; False where more than that came."""
-        client = self._client
-        meter = self._meter
-        if (
-            client is None
-            or self._translator is not None
-            or self._capture is not None
-            or not isinstance(meter, ChatMeter)
-            or self._cutter.tail
-            or not data.endswith(b"\n\n")
-        ):
-            return False
-        now = time.perf_counter()
-        if not meter.take_plain(data, now):
-            return False
-        self.progress_at = now
-        self._learn_chunk(client, meter)
-        self._gather(data)
-        client.write_part(data)
-        return True
-
-    def _learn_chunk(self, client: ClientConnection, meter: ChatMeter) -> None:
-        """From now on chunks like the one just metered are relayed past the meter."""
-        if meter.alike_start is None:
+    def _learn_chunk(self, client: ClientConnection) -> None:
+        """From now on chunks like the one just metered are relayed past the meter, where that may be."""
+        meter = self._alike
+        if meter is None or not meter.last_plain or self._cutter.tail:
+            return
+        alike = meter.find_alike()
+        if alike is None:
             return
         if self._chunks is None:
             write = client.chunk_writer()
             if write is None:
                 return
             self._chunks = ChunkRelay(write, self._answer)
-        self._count_relayed()
-        self._chunks.learn(meter.alike_start, meter.alike_end)
+        self._chunks.learn(alike[0], alike[1] + b"\r\n")
         self.shortcut = self._chunks
 
     def _take_events(self, block: bytes) -> None:
@@ -400,6 +383,7 @@ class AttemptCall(Call):
             self._keep(passed, has_progress=has_progress)
         elif self._meter.error_event is None:
             self._write(passed)
+            self._learn_chunk(self._client)
         elif self._translator is not None:
             self._give_up(_fail("the endpoint's stream broke off with an error"))
         else:  # what came after the error, a `[DONE]` even, is no part of an answer
@@ -436,11 +420,16 @@ class AttemptCall(Call):
 
     def _gather(self, block: bytes) -> None:
         """Keep what the signals of the answer are measured from."""
-        if self._answer is not None:
-            for event in split_events(block):
-                data = read_data(event)
-                if data is not None:
-                    self._answer.add_event(data)
+        answer = self._answer
+        if answer is None:
+            return
+        if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2:  # one event of one line
+            answer.add_event(block[6:-2])
+            return
+        for event in split_events(block):
+            data = read_data(event)
+            if data is not None:
+                answer.add_event(data)
 
     def measure_whole(self) -> Signals | None:
         """The free signals of an unstreamed answer; None where they are not wanted, or it has no words."""
@@ -490,7 +479,8 @@ class AttemptCall(Call):
             return
         if self._capture is not None:
             self._capture.add(passed)
-        self._close_trace()
+        if not self._has_passed_end:
+            self._close_trace()
         client.write_part(passed)
         client.end_stream()
         self._finish(None)

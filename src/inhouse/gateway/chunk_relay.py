@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from inhouse.backends import Shortcut
+from inhouse.backends import Shortcut, find_payload
 from inhouse.telemetry import StreamAnswer
 
 _MAX_WAITING = 64
 """Chunks that wait to be counted and read."""
 _MAX_STARTS = 512
 _QUOTE = b'"'
+_NO_START = b"\0"
+"""Begins no chunk."""
 _read_clock = time.perf_counter
 
 
@@ -50,13 +52,8 @@ class ChunkRelay(Shortcut):
 
     def data_received(self, data: bytes) -> None:
         """Pass on what is known by its bytes and length to be one more such chunk; the rest is the connection's."""
-        start = self._starts.get(len(data))
-        if (
-            start is not None
-            and data.startswith(start)
-            and data.endswith(self._end)
-            and data.count(_QUOTE) == self._num_quotes
-        ):
+        start = self._starts.get(len(data)) or self._add_start(data)
+        if data.startswith(start) and data.endswith(self._end) and data.count(_QUOTE) == self._num_quotes:
             self.last_at = _read_clock()
             waiting = self._waiting
             waiting.append(data)
@@ -66,25 +63,16 @@ class ChunkRelay(Shortcut):
         else:
             self.connection.data_received(data)
 
-    def take_new(self, framed: bytes, start: int) -> bool:
-        """Pass on one whole chunk of a length that did not come before, its event from `start` on.
-
-        False where it is another event, and then nothing is done.
-        """
-        text_at = start + len(self._begin)
-        if (
-            not framed.startswith(self._begin, start)
-            or not framed.endswith(self._end)
-            or text_at + len(self._end) > len(framed)
-            or framed.count(_QUOTE) != self._num_quotes
-        ):
-            return False
+    def _add_start(self, data: bytes) -> bytes:
+        """How a chunk as long as this one, which is the first so long, must begin."""
+        payload_at = find_payload(data) if data.endswith(self._end) else 0
+        if not payload_at or len(data) < payload_at + len(self._begin) + len(self._end):
+            return _NO_START
         if len(self._starts) >= _MAX_STARTS:
             self.settle()
             self._starts.clear()
-        self._starts[len(framed)] = framed[:text_at]
-        self.data_received(framed)
-        return True
+        start = self._starts[len(data)] = data[:payload_at] + self._begin
+        return start
 
     def settle(self) -> None:
         """Count what waits, and hand its text on."""
