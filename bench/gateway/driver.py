@@ -35,6 +35,11 @@ class Driver:
     ) -> None:
         stop(self._process)
 
+    @property
+    def pid(self) -> int:
+        """Of the load process."""
+        return self._process.pid
+
     def run_closed(self, command: Closed) -> ClosedReply:
         """One request after another on each connection."""
         return self._ask(command, ClosedReply)
