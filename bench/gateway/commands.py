@@ -19,7 +19,8 @@ class Closed(Struct, frozen=True, kw_only=True, tag=True):
 class Open(Struct, frozen=True, kw_only=True, tag=True):
     """Open loop: requests at times fixed beforehand, whatever the replies do.
 
-    `rate` is requests a second; gaps are even, or drawn from an exponential distribution with `seed`.
+    `rate` is requests a second; gaps are even, or drawn from an exponential distribution with `seed`. `num_warm` more
+    come before those that are timed: a program whose turn it was not finds its memory out of the CPU's caches.
     """
 
     port: int
@@ -27,6 +28,7 @@ class Open(Struct, frozen=True, kw_only=True, tag=True):
     num_requests: int
     is_poisson: bool
     seed: int
+    num_warm: int = 0
 
 
 class Held(Struct, frozen=True, kw_only=True, tag=True):

@@ -72,13 +72,15 @@ class _OpenLoop:
         self._due: dict[int, int] = {}
         self._partial: dict[int, bytes] = {}
         self._num_whole_bytes = 0
+        self._timed_from_ns = 0
         self.latencies_ns: list[int] = []
         self.late_ns: list[int] = []
         self.num_bad = 0
 
-    def run(self, times_ns: list[int]) -> None:
-        """Send at these times (monotonic), wait for the last reply."""
+    def run(self, times_ns: list[int], num_warm: int) -> None:
+        """Send at these times (monotonic), wait for the last reply; the first `num_warm` are not timed."""
         waiting = deque(times_ns)
+        self._timed_from_ns = times_ns[num_warm]
         self._timer.set(waiting[0])
         gives_up_ns = times_ns[-1] + int(_PATIENCE_S * 1e9)
         while (waiting or self._due) and time.monotonic_ns() < gives_up_ns:
@@ -105,7 +107,8 @@ class _OpenLoop:
             self._due[one.fileno()] = due
             one.send(self._payload)
             now = time.monotonic_ns()
-            self.late_ns.append(now - due)
+            if due >= self._timed_from_ns:
+                self.late_ns.append(now - due)
         if waiting and waiting[0] > now:
             self._timer.set(waiting[0])
 
@@ -122,10 +125,10 @@ class _OpenLoop:
                 return
             self._num_whole_bytes = end + 4 + length
         due = self._due.pop(fd)
-        if data.startswith(b"HTTP/1.1 200"):
-            self.latencies_ns.append(now - due)
-        else:
+        if not data.startswith(b"HTTP/1.1 200"):
             self.num_bad += 1
+        elif due >= self._timed_from_ns:
+            self.latencies_ns.append(now - due)
         self._idle.append(one)
 
     def _wait_on(self, one: socket.socket, data: bytes) -> None:
@@ -146,9 +149,10 @@ def run_open(command: Open) -> OpenReply:
     """Run one open loop."""
     loop = _OpenLoop(command)
     try:
-        offsets = plan_times_ns(command.num_requests, command.rate, command.seed if command.is_poisson else None)
+        number, seed = command.num_warm + command.num_requests, command.seed if command.is_poisson else None
+        offsets = plan_times_ns(number, command.rate, seed)
         start_ns = time.monotonic_ns() + _LEAD_NS
-        loop.run([start_ns + offset for offset in offsets])
+        loop.run([start_ns + offset for offset in offsets], command.num_warm)
     finally:
         loop.close()
     return OpenReply(

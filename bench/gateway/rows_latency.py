@@ -18,6 +18,7 @@ MAX_ADDED_P50_MS = 0.3
 MAX_ADDED_P99_RATIO = 2.0
 _PEAK_CONNECTIONS = 64
 _MIN_BUSY = 0.9
+_WARM_S = 0.1
 _GATEWAY, _NGINX, _DIRECT = "inhouse", "nginx", "direct"
 
 
@@ -107,9 +108,15 @@ def _measure_arrivals(
             turn = index % len(targets)
             for peer in (*targets[turn:], *targets[:turn]):
                 seed = block * span.num_slices + index  # the same arrivals for every target
-                reply = driver.run_open(
-                    Open(port=peer.port, rate=rate, num_requests=num_requests, is_poisson=is_poisson, seed=seed)
+                command = Open(
+                    port=peer.port,
+                    rate=rate,
+                    num_requests=num_requests,
+                    is_poisson=is_poisson,
+                    seed=seed,
+                    num_warm=round(rate * _WARM_S),
                 )
+                reply = driver.run_open(command)
                 latencies[peer.name] += reply.latencies_us
                 late[peer.name] += reply.late_us
                 waits[peer.name].num_bad += reply.num_bad

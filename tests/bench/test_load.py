@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -17,6 +20,7 @@ from load import Load  # pyright: ignore[reportMissingImports]
 from numbered import Numbered, build_numbered_body, build_numbered_request, read_numbered_request  # pyright: ignore[reportMissingImports]
 from open_loop import run_open  # pyright: ignore[reportMissingImports]
 from payloads import NUM_CHUNKS, STREAM_HEAD, build_payload, build_reply, build_stream, frame  # pyright: ignore[reportMissingImports]
+from processes import undisturbed  # pyright: ignore[reportMissingImports]
 from schedule import plan_times_ns  # pyright: ignore[reportMissingImports]
 
 Answer = Callable[[asyncio.Transport, bytes], None]
@@ -136,6 +140,31 @@ def test_a_request_that_finds_no_free_connection_still_counts_from_its_time() ->
     with _serving(answer) as port:
         reply = run_open(Open(port=port, rate=1000.0, num_requests=70, is_poisson=False, seed=0))
     assert (len(reply.latencies_us), reply.num_bad) == (70, 0)
+
+
+def test_requests_that_warm_up_are_sent_and_judged_but_not_timed() -> None:
+    seen: list[bytes] = []
+
+    def answer(transport: asyncio.Transport, body: bytes) -> None:
+        seen.append(body)
+        transport.write(build_reply() if len(seen) != 3 else b"HTTP/1.1 500 Oops\r\ncontent-length: 2\r\n\r\n{}")
+
+    with _serving(answer) as port:
+        command = Open(port=port, rate=1000.0, num_requests=20, is_poisson=False, seed=0, num_warm=10)
+        reply = run_open(command)
+    assert len(seen) == 30
+    assert (len(reply.latencies_us), len(reply.late_us), reply.num_bad) == (20, 20, 1)
+
+
+def test_processes_are_left_alone_and_put_back() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    try:
+        with undisturbed([child.pid]) as is_alone:
+            assert os.sched_getscheduler(child.pid) == (os.SCHED_FIFO if is_alone else os.SCHED_OTHER)
+        assert os.sched_getscheduler(child.pid) == os.SCHED_OTHER
+    finally:
+        child.kill()
+        child.wait()
 
 
 def test_the_closed_loop_counts_good_and_bad_replies_by_status() -> None:
