@@ -56,6 +56,13 @@ class Peer:
             stop(process)
 
 
+def stop_all(started: Sequence[Peer | None]) -> None:
+    """End every one that was started."""
+    for peer in started:
+        if peer is not None:
+            peer.stop()
+
+
 def spawn(
     command: list[str], home: Path, cpus: frozenset[int], *, is_piped: bool = False, takes_input: bool = False
 ) -> subprocess.Popen[bytes]:
@@ -107,17 +114,20 @@ def undisturbed(pids: Sequence[int]) -> Generator[bool]:
     """
     threads = [int(thread.name) for pid in pids for thread in _list_threads(pid)]
     try:
-        for thread in threads:
-            os.sched_setscheduler(thread, os.SCHED_FIFO, os.sched_param(1))
+        _schedule(threads, os.SCHED_FIFO, 1)
     except PermissionError:
         yield False
         return
     try:
         yield True
     finally:
-        for thread in threads:
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+        _schedule(threads, os.SCHED_OTHER, 0)
+
+
+def _schedule(threads: Sequence[int], policy: int, priority: int) -> None:
+    for thread in threads:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setscheduler(thread, policy, os.sched_param(priority))
 
 
 def _list_threads(pid: int) -> list[Path]:

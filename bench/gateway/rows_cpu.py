@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from blocks import Cost, Size, Target, measure_targets
 from driver import Driver
 from goals import Goal, median_ratio
 from payloads import NUM_CHUNKS, Ask
-from processes import SPREAD, Peer, Place, read_cpu_ns
+from processes import SPREAD, Peer, Place, read_cpu_ns, stop_all
 from report import Report, explain_missing
 
 UNSTREAMED = Size(num_blocks=5, num_slices=20, num_requests=500, num_slow_requests=48)
@@ -129,9 +129,3 @@ def compare(costs: Mapping[str, Cost], row: str, words: str, over: str, under: s
 def count_failed(costs: Mapping[str, Cost], row: str, label: str) -> Goal:
     why = explain_missing(costs, (label,))
     return Goal(row, f"requests that failed ({label})", 0, None if why else costs[label].num_bad, "requests", why)
-
-
-def stop_all(started: Sequence[Peer | None]) -> None:
-    for peer in started:
-        if peer is not None:
-            peer.stop()

@@ -11,7 +11,7 @@ import peers
 from commands import Closed, Open
 from driver import Driver
 from goals import Goal, find_quantile
-from processes import APART, Peer, undisturbed
+from processes import APART, Peer, stop_all, undisturbed
 from report import Report
 
 MAX_ADDED_P50_MS = 0.3
@@ -70,8 +70,7 @@ def measure_latency(directory: Path, report: Report, span: Span) -> None:
                     waits = _measure_arrivals(driver, started, rate, span, is_poisson=is_poisson)
                     _report_arrivals(waits, rate, report, is_poisson=is_poisson)
         finally:
-            for peer in started:
-                peer.stop()
+            stop_all(started)
 
 
 def find_peak(driver: Driver, gateway: Peer, span: Span, report: Report) -> float:

@@ -15,9 +15,9 @@ import peers
 from blocks import SETTLE_S, Cost, Sum
 from commands import Open
 from driver import Driver
-from processes import Peer, Place
+from processes import Peer, Place, stop_all
 from report import Report
-from rows_cpu import FULL, PLAIN, compare, count_failed, stop_all
+from rows_cpu import FULL, PLAIN, compare, count_failed
 from rows_latency import Span, find_peak
 
 SPAN = Span(num_blocks=5, num_slices=6, slice_s=0.8)

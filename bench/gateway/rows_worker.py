@@ -9,7 +9,7 @@ import peers
 from commands import Closed, Held
 from driver import Driver
 from goals import Goal, find_spread
-from processes import APART, Peer, raise_open_files
+from processes import APART, Peer, raise_open_files, stop_all
 from report import Report
 
 NUM_STREAMS = 5000
@@ -46,8 +46,7 @@ def measure_streams(directory: Path, report: Report, num_events: int) -> None:
             cpu_s = (gateway.read_cpu_ns() - before_ns) / 1e9
             rss_mb = gateway.read_rss_mb()
         finally:
-            for peer in started:
-                peer.stop()
+            stop_all(started)
     figures = {
         "open at once": reply.num_at_once,
         "whole": reply.num_whole,
@@ -80,8 +79,7 @@ def measure_memory(directory: Path, report: Report, *, is_soak: bool, num_reques
             rest_mb = gateway.read_rss_mb()
             samples, num_bad = _load_and_watch(driver, gateway, number)
         finally:
-            for peer in started:
-                peer.stop()
+            stop_all(started)
     figures = {"at rest": rest_mb, "first": samples[0], "least": min(samples), "most": max(samples), "end": samples[-1]}
     report.add_figures(f"resident memory, MB, over {number:,} requests", {"inhouse": figures})
     words = "resident memory, greatest less least to the first, over {:,} requests"

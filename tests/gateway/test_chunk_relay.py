@@ -275,7 +275,7 @@ def test_anything_else_is_left_to_the_parser(other: bytes) -> None:
 
 @given(at=st.integers(0, 400), byte=st.integers(0, 255))
 def test_a_changed_byte_passes_only_in_the_text(at: int, byte: int) -> None:
-    """Every other byte must be what it was in the chunk that was taken before, but for the case of the size."""
+    """Every other byte, the chunk's size among them, must be what it was in the chunk that was taken before."""
     relay, _ = relay_after("a")
     known = frame(event("some words"))
     assert offer(relay, known)

@@ -132,8 +132,7 @@ class ChatMeter:
         if chunk is None:
             self.is_malformed = self.is_malformed or not is_json(data)
             return event, True
-        self._note(chunk, data, now)
-        if self.last_content_at == now and self._is_known(event):
+        if self._note(chunk, data, now) and self._is_known(event):
             self.last_plain = event
         is_withheld = self._withholds_usage and chunk.is_usage_only and not chunk.is_error
         return (b"" if is_withheld else event), not is_prompt_chunk(data)
@@ -142,7 +141,8 @@ class ChatMeter:
         """Whether it is one more chunk of an answer that has begun. A refusal is looked at to its end."""
         return self.first_content_at is not None and not self._has_refusal and _is_plain(event)
 
-    def _note(self, chunk: WireReply, data: bytes, now: float) -> None:
+    def _note(self, chunk: WireReply, data: bytes, now: float) -> bool:
+        """Keep what a decoded chunk says; whether it brought content."""
         if chunk.is_error:
             self.error_event = data
         if not self.model:  # Azure's first chunk names none
@@ -153,13 +153,15 @@ class ChatMeter:
         for choice in chunk.choices or ():
             if choice.finish_reason is not None:
                 self.finish_reason = choice.finish_reason
-        if chunk.has_content:
-            self._has_text = self._has_text or chunk.has_text
-            self._has_refusal = self._has_refusal or chunk.has_refusal
-            self.num_chunks += 1
-            self.last_content_at = now
-            if self.first_content_at is None:
-                self.first_content_at = now
+        if not chunk.has_content:
+            return False
+        self._has_text = self._has_text or chunk.has_text
+        self._has_refusal = self._has_refusal or chunk.has_refusal
+        self.num_chunks += 1
+        self.last_content_at = now
+        if self.first_content_at is None:
+            self.first_content_at = now
+        return True
 
 
 def _is_plain(event: bytes) -> bool:

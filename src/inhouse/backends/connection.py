@@ -253,7 +253,7 @@ class Connection(asyncio.Protocol):
         try:
             if self._is_between_chunks and (start := find_payload(data)):
                 receiver.on_data(data[start:-2])  # the parser stands before this chunk as it would stand behind it
-            elif self._unparsed and self._is_between_chunks and data == _LAST_CHUNK:
+            elif self._unparsed and data == _LAST_CHUNK:
                 self._end_unparsed(receiver)
             elif head is not None and head.num_body_bytes < 0:
                 self._begin_unparsed(head, data, receiver)

@@ -420,16 +420,11 @@ class AttemptCall(Call):
 
     def _gather(self, block: bytes) -> None:
         """Keep what the signals of the answer are measured from."""
-        answer = self._answer
-        if answer is None:
-            return
-        if block.startswith(b"data: ") and block.find(b"\n") == len(block) - 2:  # one event of one line
-            answer.add_event(block[6:-2])
-            return
-        for event in split_events(block):
-            data = read_data(event)
-            if data is not None:
-                answer.add_event(data)
+        if self._answer is not None:
+            for event in split_events(block):
+                data = read_data(event)
+                if data is not None:
+                    self._answer.add_event(data)
 
     def measure_whole(self) -> Signals | None:
         """The free signals of an unstreamed answer; None where they are not wanted, or it has no words."""
