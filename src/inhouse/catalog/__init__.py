@@ -3,6 +3,7 @@
 from inhouse.catalog.book import BOOK_FOLDER, PriceBook, load_price_book
 from inhouse.catalog.rows import (
     ANY_MODEL,
+    CapacityRow,
     DatedRow,
     EngineRateRow,
     MachineRow,
@@ -14,6 +15,7 @@ from inhouse.catalog.rows import (
 __all__ = [
     "ANY_MODEL",
     "BOOK_FOLDER",
+    "CapacityRow",
     "DatedRow",
     "EngineRateRow",
     "MachineRow",

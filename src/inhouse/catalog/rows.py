@@ -9,6 +9,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from inhouse.domain import ServiceTier
 from inhouse.domain.settings import Settings
 
 ANY_MODEL = "*"
@@ -61,7 +62,11 @@ class DatedRow(Settings):
 
 
 class TokenPriceRow(DatedRow):
-    """A provider's list price of one model, in US dollars per million tokens, flat over prompt lengths."""
+    """A provider's list price of one model under one tariff, in US dollars per million tokens.
+
+    A price that depends on the prompt's length is several rows: the one with the largest `from_input_tokens` that the
+    prompt reaches prices the whole request.
+    """
 
     provider: str
     """Name of the provider as users write it under `providers`; `simulated` for the simulated one."""
@@ -74,8 +79,20 @@ class TokenPriceRow(DatedRow):
     """Cached prompt tokens; the input rate where the provider states none."""
     cache_write_usd_per_mtok: Amount | None = None
     """Tokens written to the cache (shortest lifetime); the input rate where the provider states none."""
+    cache_write_1h_usd_per_mtok: Amount | None = None
+    """Tokens written to the cache for an hour; unpriced where the provider states none."""
     output_usd_per_mtok: Amount
     """Visible and reasoning tokens."""
+    input_audio_usd_per_mtok: Amount | None = None
+    """Audio tokens of the prompt; unpriced where the provider states none."""
+    output_audio_usd_per_mtok: Amount | None = None
+    """Audio tokens of the answer; unpriced where the provider states none."""
+    tier: ServiceTier = ServiceTier.STANDARD
+    """The tariff."""
+    from_input_tokens: int = Field(default=0, ge=0)
+    """Prompts of at least so many tokens, cached ones included."""
+    open_model: str | None = None
+    """The model of the catalog whose open weights are behind it."""
     is_simulated: bool = False
 
     @model_validator(mode="after")
@@ -101,6 +118,8 @@ class MachineTerms(StrEnum):
     ON_DEMAND = "on_demand"
     SPOT = "spot"
     RESERVED = "reserved"
+    OWNED = "owned"
+    """Hardware of one's own: purchase spread over its life, housing and power."""
 
 
 class MachineRow(DatedRow):
@@ -157,3 +176,34 @@ class EngineRateRow(DatedRow):
     def key(self) -> tuple[str, ...]:
         """Model, quantization (empty for all) and machine."""
         return (self.model, self.quantization or "", self.machine)
+
+
+class CapacityRow(DatedRow):
+    """How fast one replica of a model is when it is saturated: seconds of the replica for each token.
+
+    Solved from two or more measured saturated points by `seconds = a · input + b · output` (the two-point method).
+    """
+
+    model: str
+    """Model of the catalog."""
+    gpu: str
+    """GPU of the catalog."""
+    num_gpus: int = Field(ge=1)
+    """GPUs of one replica."""
+    engine: str
+    """Engine and version, as measured."""
+    precision: str
+    """Format of the weights (`fp8`, `mxfp4`, `bf16` …)."""
+    seconds_per_input_token: Amount
+    seconds_per_output_token: Amount
+    relative_error: Amount
+    """P90 of the relative error of a prediction of this kind; the throughput's interval."""
+    num_points: int = Field(ge=1)
+    """Measured points that it was solved from."""
+    basis: RateBasis
+    method: str
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """Model, GPU, how many, engine and precision."""
+        return (self.model, self.gpu, str(self.num_gpus), self.engine, self.precision)

@@ -38,10 +38,13 @@ from inhouse.domain.snapshot import (
 )
 from inhouse.domain.trace import Attempt, Trace, TraceClose, TraceOpen, TraceStatus
 from inhouse.domain.usage import USAGE_BUCKETS, PriceVector, Usage, UsageBasis, format_usd
+from inhouse.domain.usage_row import DAY_S, HOUR_S, ServiceTier, UsageRow
 
 __all__ = [
+    "DAY_S",
     "ERROR_HELP",
     "ERROR_TYPES",
+    "HOUR_S",
     "OWN_PROCESSOR",
     "USAGE_BUCKETS",
     "ApiKey",
@@ -76,6 +79,7 @@ __all__ = [
     "Route",
     "RouteDecision",
     "Rule",
+    "ServiceTier",
     "Signals",
     "Snapshot",
     "SourceLocation",
@@ -86,6 +90,7 @@ __all__ = [
     "TraceStatus",
     "Usage",
     "UsageBasis",
+    "UsageRow",
     "Variant",
     "compute_digest",
     "digest_variant",

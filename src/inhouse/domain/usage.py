@@ -24,16 +24,22 @@ class Usage(Struct, frozen=True, omit_defaults=True, gc=False):
     cache_write: int = 0
     output_visible: int = 0
     output_reasoning: int = 0
+    cache_write_1h: int = 0
+    """Tokens written to a cache that keeps them for an hour; `cache_write` holds those of the shortest lifetime."""
+    input_audio: int = 0
+    """Audio tokens of the prompt that no cache held."""
+    output_audio: int = 0
+    """Audio tokens of the answer."""
 
     @property
     def input_total(self) -> int:
-        """Prompt tokens, cached ones included."""
-        return self.input_uncached + self.cache_read + self.cache_write
+        """Prompt tokens, cached ones and audio included."""
+        return self.input_uncached + self.cache_read + self.cache_write + self.cache_write_1h + self.input_audio
 
     @property
     def output_total(self) -> int:
-        """Completion tokens, reasoning included."""
-        return self.output_visible + self.output_reasoning
+        """Completion tokens, reasoning and audio included."""
+        return self.output_visible + self.output_reasoning + self.output_audio
 
 
 USAGE_BUCKETS: tuple[str, ...] = Usage.__struct_fields__
