@@ -62,9 +62,9 @@ def load_price_book(folder: Path = BOOK_FOLDER) -> PriceBook:
         ConfigError: a file is missing or not as it must be; names file, row and fix.
     """
     return PriceBook(
-        token_prices=_load_rows(folder / "token_prices.yaml", TokenPriceRow),
-        machines=_load_rows(folder / "machines.yaml", MachineRow),
-        engine_rates=_load_rows(folder / "engine_rates.yaml", EngineRateRow),
+        token_prices=load_rows(folder / "token_prices.yaml", TokenPriceRow),
+        machines=load_rows(folder / "machines.yaml", MachineRow),
+        engine_rates=load_rows(folder / "engine_rates.yaml", EngineRateRow),
     )
 
 
@@ -75,7 +75,12 @@ def _pick(rows: Sequence[_DatedRowT], at: date) -> _DatedRowT | None:
     return latest if latest is not None and latest.is_in_force(at) else None
 
 
-def _load_rows(path: Path, kind: type[_DatedRowT]) -> tuple[_DatedRowT, ...]:
+def load_rows(path: Path, kind: type[_DatedRowT]) -> tuple[_DatedRowT, ...]:
+    """Read one file of dated rows.
+
+    Raises:
+        ConfigError: it is missing or not as it must be; names file, row and fix.
+    """
     rows: list[_DatedRowT] = []
     for number, raw in enumerate(_read_file(path)):
         location = SourceLocation(file=str(path), path=f"rows[{number}]")
