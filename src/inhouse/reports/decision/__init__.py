@@ -1,0 +1,1 @@
+"""The one page of a decision: words, plots and tables from a `DecisionReport`."""
