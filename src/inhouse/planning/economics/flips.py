@@ -98,18 +98,17 @@ class _Finder:
 
     def _narrow(self, grid: Grid, families: Sequence[Family], answer: Answer) -> float | None:
         """The value nearest to the grid's start at which the answer is another; None where there is none."""
-        at: float | None = None
-        for left in range(_NUM_NARROWINGS, -1, -1):
-            is_other = [answer(found) != answer(self._family) for found in families]
-            if True not in is_other:
-                return at
-            first = is_other.index(True)
-            at = float(grid[first])
-            if first == 0 or left == 0:
-                return at
-            grid = np.linspace(grid[first - 1], at, _NUM_GRID)
-            families = self._choose_along(grid)
-        return at
+        first = self._first_other(families, answer)
+        if first is None:
+            return None
+        for _ in range(_NUM_NARROWINGS):
+            grid = np.linspace(grid[max(first - 1, 0)], grid[first], _NUM_GRID)
+            first = self._first_other(self._choose_along(grid), answer) or 0
+        return float(grid[first])
+
+    def _first_other(self, families: Sequence[Family], answer: Answer) -> int | None:
+        is_other = [answer(found) != answer(self._family) for found in families]
+        return is_other.index(True) if True in is_other else None
 
     def _choose_along(self, grid: Grid) -> list[Family]:
         means = self._search.walk(self._item.name, grid, self._search.question.choosable)

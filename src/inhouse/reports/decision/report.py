@@ -1,4 +1,4 @@
-"""Everything that the decision page says, as values: the decision itself and where its figures come from. No wording."""
+"""Everything that the decision page says, as values: the decision and where its figures come from. No wording."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class UseCaseLine:
     is_candidate: bool
     """The best one to begin with."""
     reasons: tuple[str, ...]
-    """Codes: `largest_saving`, `one_template`, `short_prompts`, `steady`, `structured`, `audio`, `batch`, `long_prompts`,
-    `unpriced`, `small`, `mixed_templates` …"""
+    """Codes: `largest_saving`, `one_template`, `short_prompts`, `steady`, `audio`, `batch`, `long_prompts`, `unpriced`,
+    `small`, `mixed_templates` …"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
