@@ -1,4 +1,4 @@
-"""A question with every assumption written out: the workload of the published break-even tables, without uncertainty."""
+"""A question with every assumption written out: the workload of the published break-even tables, all exact."""
 
 from __future__ import annotations
 
