@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,9 +24,11 @@ from inhouse.planning.economics import (
     Owner,
     Question,
     Terms,
+    UseCaseTraffic,
     cost_options,
     decide,
     list_options,
+    measure_moves,
     read_assumption,
 )
 from inhouse.planning.economics.costs import cheaper_parts, read_utilisation
@@ -53,10 +56,13 @@ DRAWS = 2_000
 
 
 def ask(
-    *, excluded: dict[Family, str] | None = None, terms: tuple[Terms, ...] = tuple(Terms), **changed: float
+    excluded: Mapping[Family, str] | None = None,
+    terms: tuple[Terms, ...] = tuple(Terms),
+    /,
+    **changed: float | tuple[float, ...],
 ) -> Question:
     """A question with ranges."""
-    question = make_question(terms=terms, ordered_gpus=2, **{**RANGES, **changed})
+    question = make_question(terms, 2, **{**RANGES, **changed})
     return replace(question, excluded=excluded or {})
 
 
@@ -167,9 +173,7 @@ def test_break_even_spend_is_where_self_hosting_costs_what_staying_costs() -> No
 
 
 def test_a_gpu_that_is_free_pays_from_the_first_dollar() -> None:
-    question = make_question(
-        terms=(Terms.ORDERED,), ordered_gpus=64, power_usd_per_gpu_month=0, hosted_output_usd_per_mtok=9
-    )
+    question = make_question((Terms.ORDERED,), 64, power_usd_per_gpu_month=0, hosted_output_usd_per_mtok=9)
     decision = decide(question, num_draws=100)
     assert decision.chosen.terms is Terms.ORDERED
     assert decision.break_even is not None
@@ -177,12 +181,12 @@ def test_a_gpu_that_is_free_pays_from_the_first_dollar() -> None:
 
 
 def test_without_terms_there_is_no_break_even_no_tornado_and_no_trial() -> None:
-    decision = decide(ask(terms=()), num_draws=DRAWS)
+    decision = decide(ask(None, ()), num_draws=DRAWS)
     assert (decision.break_even, decision.tornado, decision.trial) == (None, (), None)
 
 
 def test_an_excluded_family_is_shown_and_not_chosen() -> None:
-    decision = decide(ask(excluded={Family.HOSTED_OPEN: "own_only"}), num_draws=DRAWS)
+    decision = decide(ask({Family.HOSTED_OPEN: "own_only"}), num_draws=DRAWS)
     assert decision.chosen.family is Family.CHEAPER
     assert decision.result(HOSTED).excluded_because == "own_only"
     assert Family.HOSTED_OPEN not in decision.best_by_family
@@ -190,8 +194,8 @@ def test_an_excluded_family_is_shown_and_not_chosen() -> None:
 
 def test_only_own_gpus_leaves_nothing_to_compare_with() -> None:
     """A mandate: all but self-hosting is excluded, and then everything has to move."""
-    everything_else = dict.fromkeys((Family.STAY, Family.CHEAPER, Family.HOSTED_OPEN), "own_only")
-    decision = decide(ask(excluded=everything_else, movable_share=1.0), num_draws=DRAWS)
+    everything_else: dict[Family, str] = dict.fromkeys((Family.STAY, Family.CHEAPER, Family.HOSTED_OPEN), "own_only")
+    decision = decide(ask(everything_else, movable_share=1.0), num_draws=DRAWS)
     assert decision.chosen.family is Family.SELF_HOST
     assert not decision.chosen.is_hybrid
     assert decision.trial is None
@@ -203,11 +207,11 @@ def test_only_own_gpus_leaves_nothing_to_compare_with() -> None:
 
 def test_a_question_without_options_is_refused() -> None:
     with pytest.raises(ValueError, match="every option is excluded"):
-        decide(ask(excluded=dict.fromkeys(Family, "licence")), num_draws=10)
+        decide(ask(dict.fromkeys(Family, "licence")), num_draws=10)
 
 
 def test_ordered_gpus_cost_their_power_and_the_rest_is_rented() -> None:
-    question = make_question(terms=(Terms.ORDERED,), ordered_gpus=2, spend_usd_per_month=100_000)
+    question = make_question((Terms.ORDERED,), 2, spend_usd_per_month=100_000)
     ordered = OptionId(Family.SELF_HOST, Terms.ORDERED, is_hybrid=True)
     lines = cost_options(question.assumptions.mids(), question.fleet, (ordered,))[ordered].lines
     assert float(lines["power"][0]) == 2 * 126
@@ -215,7 +219,7 @@ def test_ordered_gpus_cost_their_power_and_the_rest_is_rented() -> None:
 
 
 def test_reserved_prices_do_not_fall_and_on_demand_prices_do() -> None:
-    values = make_question(terms=tuple(Terms), gpu_price_decay_per_year=0.2).assumptions.mids()
+    values = make_question(tuple(Terms), gpu_price_decay_per_year=0.2).assumptions.mids()
     costs = {terms: OptionId(Family.SELF_HOST, terms, is_hybrid=True) for terms in (Terms.RESERVED, Terms.ON_DEMAND)}
     found = cost_options(values, Fleet(gpus_per_replica=1), tuple(costs.values()))
     assert float(found[costs[Terms.RESERVED]].lines["gpus"][0]) == pytest.approx(1.6 * 730)
@@ -266,6 +270,32 @@ def test_worth_of_knowing_finds_the_assumption_that_decides() -> None:
     worth = {item.name: item.usd_per_month for item in decision.worth}
     assert next(iter(worth)) == "movable_share"
     assert "evaluation_usd_per_month" not in worth
+
+
+@pytest.mark.parametrize(
+    ("option", "per_request"),
+    [
+        (HOSTED, 2_000 * 0.15e-6 + 400 * 0.6e-6),
+        (HYBRID, 3.5 / 3600 * (2_000 / 17_400 + 400 / 11_300) * 4 / 0.7),
+        (
+            OptionId(Family.SELF_HOST, Terms.ORDERED, is_hybrid=True),
+            3.5 / 3600 * (2_000 / 17_400 + 400 / 11_300) * 2 / 0.7,
+        ),
+    ],
+)
+def test_moving_one_use_case_saves_its_bill_less_what_it_takes(option: OptionId, per_request: float) -> None:
+    question = make_question(fallback_share=0.05)
+    case = UseCaseTraffic(
+        name="triage",
+        usd=5_000,
+        requests=625_000,
+        input_tokens_per_request=2_000,
+        cached_share=0,
+        output_tokens_per_request=400,
+        peak_factor=2 if option.terms is Terms.ORDERED else None,
+    )
+    (band,) = measure_moves(question.assumptions.mids(), question.fleet, option, [case], 1)
+    assert band.p50 == pytest.approx(0.8 * (5_000 * 0.95 - 625_000 * per_request))
 
 
 def test_draws_fill_the_range_evenly() -> None:

@@ -30,7 +30,7 @@ TABLE = [
 ]
 
 
-def share_of_bill(spend: float, option: OptionId = HYBRID, **changed: float) -> float:
+def share_of_bill(spend: float, option: OptionId = HYBRID, /, **changed: float) -> float:
     """What an option costs in percent of the bill as it is."""
     question = make_question(spend_usd_per_month=spend, **changed)
     costs = cost_options(question.assumptions.mids(), question.fleet, (option,))[option]
@@ -104,7 +104,7 @@ def test_under_500_dollars_fails_for_any_gpu_of_ones_own() -> None:
     """The cheapest useful GPU alone costs more than twice the bill; a GPU that is paid for already is the exception."""
     l40s = {"gpu_usd_per_hour.on_demand": 1.55}
     assert share_of_bill(500, **l40s) > 220
-    question = make_question(spend_usd_per_month=500, terms=(Terms.ORDERED,), ordered_gpus=1, power_usd_per_gpu_month=0)
+    question = make_question((Terms.ORDERED,), 1, spend_usd_per_month=500, power_usd_per_gpu_month=0)
     ordered = OptionId(Family.SELF_HOST, Terms.ORDERED, is_hybrid=True)
     costs = cost_options(question.assumptions.mids(), question.fleet, (ordered,))[ordered]
     assert float(costs.total[0]) == pytest.approx(100)

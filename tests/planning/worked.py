@@ -25,6 +25,7 @@ BASE: Mapping[str, float] = {
     "peak_factor": 4,
     "run_at_utilisation": 0.7,
     "spare_replicas": 0,
+    "spare_replicas_alone": 1,
     "gpu_usd_per_hour.on_demand": 3.5,
     "gpu_usd_per_hour.reserved": 1.6,
     "gpu_usd_per_hour.spot": 1.45,
@@ -67,14 +68,14 @@ def make_assumption(name: str, *bounds: float) -> Assumption:
 
 
 def make_question(
-    *,
     terms: tuple[Terms, ...] = (Terms.ON_DEMAND,),
     ordered_gpus: int = 0,
     gpus: int = 1,
+    /,
     **changed: float | tuple[float, ...],
 ) -> Question:
     """The base with some assumptions changed; a tuple gives low, mid and high."""
-    values = {**BASE, **changed}
+    values: dict[str, float | tuple[float, ...]] = {**BASE, **changed}
     assumptions = {
         name: make_assumption(name, *(value if isinstance(value, tuple) else (value,)))
         for name, value in values.items()

@@ -1,6 +1,7 @@
 """Build or buy: assumptions with ranges → draws → costs by option → a decision, as figures. No I/O, no prose."""
 
 from inhouse.planning.economics.assumptions import Assumption, Assumptions, Owner, read_assumption
+from inhouse.planning.economics.candidates import UseCaseTraffic, measure_moves
 from inhouse.planning.economics.costs import HOURS_PER_MONTH, Fleet, OptionCosts, cost_options
 from inhouse.planning.economics.decision import (
     Band,
@@ -38,9 +39,11 @@ __all__ = [
     "Terms",
     "TornadoBar",
     "Trial",
+    "UseCaseTraffic",
     "Worth",
     "cost_options",
     "decide",
     "list_options",
+    "measure_moves",
     "read_assumption",
 ]

@@ -103,7 +103,7 @@ def cost_options(values: Values, fleet: Fleet, options: tuple[OptionId, ...]) ->
             costs[option] = _cost_hosted(values, demand, moved)
         else:
             if option.is_hybrid not in sizings:
-                sizings[option.is_hybrid] = _size(values, demand, moved)
+                sizings[option.is_hybrid] = _size(values, demand, moved, is_hybrid=option.is_hybrid)
             costs[option] = _cost_self_host(option, values, demand, fleet, sizings[option.is_hybrid])
     return costs
 
@@ -134,6 +134,12 @@ def replica_seconds_per_request(values: Values) -> Draws:
     prefill = uncached * values["seconds_per_input_token"]
     decode = values["output_tokens_per_request"] * values["seconds_per_output_token"]
     return (prefill + decode) / (values["capacity_factor"] * values["traffic_realism"])
+
+
+def gpu_usd_per_hour(values: Values, terms: Terms | None) -> Draws:
+    """What one more GPU-hour costs on these terms; beyond ordered GPUs it is taken on demand."""
+    rented_as = Terms.ON_DEMAND if terms is Terms.ORDERED else terms
+    return values[f"gpu_usd_per_hour.{rented_as}"]
 
 
 def read_utilisation(costs: OptionCosts) -> Draws:
@@ -217,13 +223,13 @@ def _cost_self_host(option: OptionId, values: Values, demand: Demand, fleet: Fle
     )
 
 
-def _size(values: Values, demand: Demand, moved: Draws) -> _Sizing:
+def _size(values: Values, demand: Demand, moved: Draws, *, is_hybrid: bool) -> _Sizing:
     """Whole replicas for the peak at the utilisation that leaves room, at least one, and the spare ones."""
     seconds = replica_seconds_per_request(values)
     busy = demand.requests * moved * seconds / SECONDS_PER_MONTH
     needed = busy * _column(values, "peak_factor") / _column(values, "run_at_utilisation")
     serving = np.maximum(np.ceil(needed - _ROUNDING), 1)
-    return _Sizing(serving + _column(values, "spare_replicas"), busy)
+    return _Sizing(serving + _column(values, "spare_replicas" if is_hybrid else "spare_replicas_alone"), busy)
 
 
 def _price_gpus(terms: Terms, values: Values, fleet: Fleet, gpus: Steps) -> tuple[Draws, Draws]:
@@ -235,9 +241,7 @@ def _price_gpus(terms: Terms, values: Values, fleet: Fleet, gpus: Steps) -> tupl
     is_fixed = terms in {Terms.RESERVED, Terms.OWNED}
     fall = np.ones((1, 1)) if is_fixed else (1 - _column(values, "gpu_price_decay_per_year")) ** years
     has_own = np.minimum(gpus, fleet.ordered_gpus) if terms is Terms.ORDERED else np.zeros((1, 1))
-    rented_as = Terms.ON_DEMAND if terms is Terms.ORDERED else terms
-    rate = _column(values, f"gpu_usd_per_hour.{rented_as}")
-    rent = (gpus - has_own) * rate * fall * HOURS_PER_MONTH
+    rent = (gpus - has_own) * gpu_usd_per_hour(values, terms) * fall * HOURS_PER_MONTH
     return _average(rent), _average(has_own) * values["power_usd_per_gpu_month"]
 
 

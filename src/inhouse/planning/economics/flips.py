@@ -14,7 +14,7 @@ from inhouse.planning.economics.costs import Values
 from inhouse.planning.economics.decision import Flip
 from inhouse.planning.economics.options import Family
 from inhouse.planning.economics.question import choose
-from inhouse.planning.economics.search import Grid, Search
+from inhouse.planning.economics.search import Grid, Search, spread
 
 _NUM_GRID = 16
 _NUM_NARROWINGS = 2
@@ -27,6 +27,7 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "volume_growth_per_year": (-0.9, 5.0),
     "fte_share": (0.0, 10.0),
     "spare_replicas": (0.0, 4.0),
+    "spare_replicas_alone": (0.0, 4.0),
 }
 _UNIT_BOUNDS = {Unit.SHARE: (0.0, 0.99), Unit.SHARE_PER_YEAR: (0.0, 0.95), Unit.FTE: (0.0, 2.0)}
 _SPEND = "spend_usd_per_month"
@@ -102,7 +103,7 @@ class _Finder:
         if first is None:
             return None
         for _ in range(_NUM_NARROWINGS):
-            grid = np.linspace(grid[max(first - 1, 0)], grid[first], _NUM_GRID)
+            grid = spread(float(grid[max(first - 1, 0)]), float(grid[first]), _NUM_GRID, is_geometric=False)
             first = self._first_other(self._choose_along(grid), answer) or 0
         return float(grid[first])
 
@@ -113,7 +114,9 @@ class _Finder:
     def _choose_along(self, grid: Grid) -> list[Family]:
         means = self._search.walk(self._item.name, grid, self._search.question.choosable)
         options = tuple(means)
-        return [options[index].family for index in np.argmin(np.stack([means[option] for option in options]), axis=0)]
+        return [
+            options[int(index)].family for index in np.argmin(np.stack([means[option] for option in options]), axis=0)
+        ]
 
     def _confirm(self, found: float, answer: Answer) -> tuple[float, Family] | None:
         """(value in few digits, the other answer) at or a little beyond what was found, with all draws."""
@@ -152,9 +155,8 @@ def _order(flips: Sequence[Flip]) -> tuple[Flip, ...]:
 
 def _spread(start: float, end: float) -> Grid:
     """Points from `start` to `end`, denser near the start where both have a logarithm."""
-    if start > 0 and end > 0 and max(start / end, end / start) > 2:
-        return np.geomspace(start, end, _NUM_GRID)
-    return np.linspace(start, end, _NUM_GRID)
+    is_wide = start > 0 and end > 0 and max(start / end, end / start) > 2
+    return spread(start, end, _NUM_GRID, is_geometric=is_wide)
 
 
 def _round_away(value: float, start: float) -> float:

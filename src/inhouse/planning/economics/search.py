@@ -49,5 +49,12 @@ def cheapest(means: Mapping[OptionId, Grid]) -> Grid:
     return np.min(np.stack(list(means.values())), axis=0)
 
 
+def spread(start: float, end: float, num: int, *, is_geometric: bool) -> Grid:
+    """`num` points from `start` to `end`, both included, evenly or by equal factors."""
+    if is_geometric:
+        return start * (end / start) ** np.linspace(0.0, 1.0, num)
+    return np.linspace(start, end, num)
+
+
 def _repeat(draws: Draws, num: int) -> Draws:
     return draws if len(draws) == 1 else np.tile(draws, num)

@@ -10,13 +10,14 @@ from inhouse.planning.economics.costs import (
     OptionCosts,
     Values,
     api_usd_per_request,
+    gpu_usd_per_hour,
     hosted_usd_per_request,
     read_utilisation,
     replica_seconds_per_request,
 )
 from inhouse.planning.economics.decision import BreakEven, TornadoBar, measure_band
-from inhouse.planning.economics.options import STAY, OptionId, Terms
-from inhouse.planning.economics.search import Grid, Search, cheapest
+from inhouse.planning.economics.options import STAY, OptionId
+from inhouse.planning.economics.search import Grid, Search, cheapest, spread
 
 _NUM_GRID = 25
 _NUM_NARROWINGS = 2
@@ -60,8 +61,7 @@ def find_break_even(search: Search, values: Values, costs: Mapping[OptionId, Opt
         return None
     rivals = tuple(option for option in others if question.exclusion(option) is None)
     best = min(fair, key=lambda option: float(costs[option].total.mean()))
-    rented_as = Terms.ON_DEMAND if best.terms is Terms.ORDERED else best.terms
-    rate = values[f"gpu_usd_per_hour.{rented_as}"] * question.fleet.gpus_per_replica
+    rate = gpu_usd_per_hour(values, best.terms) * question.fleet.gpus_per_replica
     usd_when_busy = rate * replica_seconds_per_request(values) / 3600
     return BreakEven(
         option=best,
@@ -76,7 +76,7 @@ def find_break_even(search: Search, values: Values, costs: Mapping[OptionId, Opt
 def _find_spend(search: Search, own: tuple[OptionId, ...], rivals: tuple[OptionId, ...]) -> float | None:
     """The smallest spend from a thousandth to a thousand times today's at which one of `own` costs no more."""
     today = search.question.assumptions[_SPEND].mid
-    grid: Grid = np.geomspace(today / _MAX_SCALE, today * _MAX_SCALE, _NUM_GRID)
+    grid = spread(today / _MAX_SCALE, today * _MAX_SCALE, _NUM_GRID, is_geometric=True)
     at: float | None = None
     for _ in range(_NUM_NARROWINGS + 1):
         means = search.walk(_SPEND, grid, tuple(dict.fromkeys((*own, *rivals))))
@@ -87,7 +87,7 @@ def _find_spend(search: Search, own: tuple[OptionId, ...], rivals: tuple[OptionI
         at = float(grid[first])
         if first == 0:
             return at
-        grid = np.geomspace(grid[first - 1], at, _NUM_GRID)
+        grid = spread(float(grid[first - 1]), at, _NUM_GRID, is_geometric=True)
     return at
 
 
