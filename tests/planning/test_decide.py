@@ -37,6 +37,7 @@ from inhouse.planning.economics.question import choose
 from planning.worked import make_assumption, make_question
 
 HYBRID = OptionId(Family.SELF_HOST, Terms.ON_DEMAND, is_hybrid=True)
+ORDERED = OptionId(Family.SELF_HOST, Terms.ORDERED, is_hybrid=True)
 HOSTED = OptionId(Family.HOSTED_OPEN, None, is_hybrid=True)
 RANGES: dict[str, float | tuple[float, ...]] = {
     "movable_share": (0.5, 0.8, 0.9),
@@ -212,8 +213,7 @@ def test_a_question_without_options_is_refused() -> None:
 
 def test_ordered_gpus_cost_their_power_and_the_rest_is_rented() -> None:
     question = make_question((Terms.ORDERED,), 2, spend_usd_per_month=100_000)
-    ordered = OptionId(Family.SELF_HOST, Terms.ORDERED, is_hybrid=True)
-    lines = cost_options(question.assumptions.mids(), question.fleet, (ordered,))[ordered].lines
+    lines = cost_options(question.assumptions.mids(), question.fleet, (ORDERED,))[ORDERED].lines
     assert float(lines["power"][0]) == 2 * 126
     assert float(lines["gpus"][0]) == 2 * 3.5 * 730
 

@@ -1,0 +1,1 @@
+"""What `inhouse decide` reads: typed figures, options, usage. Judges nothing."""
