@@ -99,12 +99,12 @@ def test_egress_allows_only_declared_processors(sink: str, data_class: str, is_a
     assert (verdict.is_allowed, verdict.reason) == (is_allowed, reason)
 
 
-@given(st.lists(st.integers(0, 10**9), min_size=5, max_size=5))
+@given(st.lists(st.integers(0, 10**9), min_size=len(USAGE_BUCKETS), max_size=len(USAGE_BUCKETS)))
 def test_every_bucket_is_priced_once(counts: list[int]) -> None:
     usage = Usage(**dict(zip(USAGE_BUCKETS, counts, strict=True)))
     rates = {name: (index + 1) * 1e-6 for index, name in enumerate(USAGE_BUCKETS)}
 
-    cost = PriceVector(price_id="p", per_request=0.5, **rates).price(usage)
+    cost = msgspec.convert({"price_id": "p", "per_request": 0.5, **rates}, PriceVector).price(usage)
 
     exact = Decimal("0.5") + sum(count * (index + 1) * Decimal("1e-6") for index, count in enumerate(counts))
     assert cost == pytest.approx(float(exact), rel=1e-12)

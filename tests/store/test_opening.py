@@ -17,7 +17,7 @@ from alembic.runtime.migration import MigrationContext
 from inhouse.domain import ConfigError, Signals, StateError, Trace, TraceClose, TraceOpen
 from inhouse.store import SpoolCursor, Store, StoreUnavailableError, open_store
 from inhouse.store.database import Database
-from inhouse.store.tables import METADATA
+from inhouse.store.tables import METADATA, TRACES
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,8 @@ def test_traces_from_before_there_were_signals_are_read(
     with open_store(url) as store:
         store.traces.ship([make_open("old"), make_close("old")], cursor=SpoolCursor("w-0000.spool", 1))
         with store._database.write() as connection:
-            connection.execute(sa.text("ALTER TABLE traces DROP COLUMN signals_json"))
+            for column in ("signals_json", "cache_write_1h", "input_audio", "output_audio", "tier"):
+                connection.execute(sa.text(f"ALTER TABLE traces DROP COLUMN {column}"))
             connection.execute(sa.text("DROP TABLE stored_responses"))
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     signals = Signals(num_chars=1, empty=0)
@@ -109,6 +110,12 @@ def test_traces_from_before_there_were_signals_are_read(
         records = [make_open("new"), make_close("new", signals=signals)]
         store.traces.ship(records, cursor=SpoolCursor("w-0000.spool", 2))
         found = store.traces.find(["old", "new"])
+        with store._database.read() as connection:
+            query = sa.select(TRACES.c.cache_write_1h, TRACES.c.input_audio, TRACES.c.output_audio, TRACES.c.tier)
+            rows = connection.execute(query.order_by(TRACES.c.trace_id.desc())).all()
+        summary = store.traces.summarize(0.0)
+    assert rows == [(0, 0, 0, None), (0, 0, 0, None)]
+    assert sum(row.tokens.input_total for row in summary.rows) == 200
     assert found["old"] == Trace(open=make_open("old"), close=make_close("old"))
     assert found["new"] == Trace(open=make_open("new"), close=make_close("new", signals=signals))
 

@@ -43,9 +43,7 @@ from inhouse.backends.openai import (
     ChatRequest,
     WireChoice,
     WireReply,
-    WireUsage,
     is_json,
-    parse_usage,
     read_chat_request,
     read_reply,
 )
@@ -73,6 +71,7 @@ if TYPE_CHECKING:
         build_simulated_app,
         run_simulated_provider,
     )
+from inhouse.backends.wire_usage import WireUsage, parse_usage
 
 __all__ = [
     "CHAT_PATH",

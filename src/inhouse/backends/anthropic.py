@@ -135,6 +135,7 @@ def read_messages_reply(body: bytes) -> ReplyFacts | None:
         usage_basis=basis,
         is_error=message.is_error,
         is_refusal=message.stop_reason == "refusal",
+        tier=None if message.usage is None else message.usage.tier,
     )
 
 

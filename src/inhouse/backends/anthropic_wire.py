@@ -5,15 +5,26 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
+from inhouse.backends.wire_usage import read_tier
 from inhouse.domain import Usage, UsageBasis
 
 NULL = Raw(b"null")
+_USUAL_SPEEDS = frozenset({None, "standard", "default", ""})
+_DEARER_PLACES = frozenset({"us"})
+"""Values of `inference_geo` that cost more: platform.claude.com/docs/en/about-claude/pricing (data residency)."""
 
 
 class OutputDetails(Struct):
     """Parts of `output_tokens`."""
 
     thinking_tokens: int | None = None
+
+
+class CacheCreation(Struct):
+    """Parts of `cache_creation_input_tokens` by how long the cache keeps them."""
+
+    ephemeral_5m_input_tokens: int | None = None
+    ephemeral_1h_input_tokens: int | None = None
 
 
 class MessagesUsage(Struct):
@@ -24,6 +35,37 @@ class MessagesUsage(Struct):
     cache_read_input_tokens: int | None = None
     cache_creation_input_tokens: int | None = None
     output_tokens_details: OutputDetails | None = None
+    cache_creation: CacheCreation | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+
+    @property
+    def tier(self) -> str | None:
+        """The tariff; None for the standard one.
+
+        Fast mode and inference in the United States alone have prices of their own, which are tariffs here.
+        """
+        if self.speed not in _USUAL_SPEEDS:
+            return self.speed
+        if self.inference_geo in _DEARER_PLACES:
+            return f"{self.inference_geo} only"
+        return read_tier(self.service_tier)
+
+    @property
+    def cache_writes(self) -> tuple[int, int]:
+        """Tokens written to the cache: those kept for the shortest time, those kept for an hour.
+
+        Negative where the parts are not the whole. Parts that are all zero say nothing: some that answer in this
+        dialect write them beside a whole that is not.
+        """
+        whole, parts = self.cache_creation_input_tokens, self.cache_creation
+        if parts is None:
+            return whole or 0, 0
+        short, long = parts.ephemeral_5m_input_tokens or 0, parts.ephemeral_1h_input_tokens or 0
+        if short == long == 0:
+            return whole or 0, 0
+        return (short, long) if whole is None or short + long == whole else (-1, long)
 
     @property
     def thinking_tokens(self) -> int | None:
@@ -117,9 +159,9 @@ def settle_usage(usage: MessagesUsage | None) -> tuple[Usage | None, UsageBasis]
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None, UsageBasis.UNKNOWN
     reasoning = usage.thinking_tokens or 0
-    cache_read, cache_write = usage.cache_read_input_tokens or 0, usage.cache_creation_input_tokens or 0
+    cache_read, (cache_write, cache_write_1h) = usage.cache_read_input_tokens or 0, usage.cache_writes
     output_visible = usage.output_tokens - reasoning
-    if min(usage.input_tokens, cache_read, cache_write, reasoning, output_visible) < 0:
+    if min(usage.input_tokens, cache_read, cache_write, cache_write_1h, reasoning, output_visible) < 0:
         return None, UsageBasis.UNKNOWN
     buckets = Usage(
         input_uncached=usage.input_tokens,
@@ -127,5 +169,6 @@ def settle_usage(usage: MessagesUsage | None) -> tuple[Usage | None, UsageBasis]
         cache_write=cache_write,
         output_visible=output_visible,
         output_reasoning=reasoning,
+        cache_write_1h=cache_write_1h,
     )
     return buckets, UsageBasis.MEASURED

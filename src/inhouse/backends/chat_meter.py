@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from inhouse.backends.azure import is_prompt_chunk
-from inhouse.backends.openai import WireReply, WireUsage, is_json, parse_usage, read_reply
+from inhouse.backends.openai import WireReply, is_json, read_reply
 from inhouse.backends.sse import read_data, split_events
 from inhouse.backends.wire import ReplyFacts
+from inhouse.backends.wire_usage import WireUsage, parse_usage, read_tier
 from inhouse.domain import Usage, UsageBasis
 
 _DONE = b"[DONE]"
@@ -39,6 +40,7 @@ class ChatMeter:
         "last_plain",
         "model",
         "num_chunks",
+        "tier",
         "usage",
     )
 
@@ -56,6 +58,7 @@ class ChatMeter:
         self.finish_reason: str | None = None
         self.model: str | None = None
         self.fingerprint: str | None = None
+        self.tier: str | None = None
         self.usage: WireUsage | None = None
         self.error_event: bytes | None = None
 
@@ -80,6 +83,7 @@ class ChatMeter:
             is_error=self.error_event is not None,
             is_filtered=self.finish_reason == "content_filter",
             is_refusal=self._has_refusal and not self._has_text,
+            tier=self.tier,
         )
 
     def find_alike(self) -> tuple[bytes, bytes] | None:
@@ -150,6 +154,8 @@ class ChatMeter:
             self.fingerprint = chunk.system_fingerprint
         if chunk.usage is not None:
             self.usage = chunk.usage
+        if chunk.service_tier is not None:
+            self.tier = read_tier(chunk.service_tier)
         for choice in chunk.choices or ():
             if choice.finish_reason is not None:
                 self.finish_reason = choice.finish_reason

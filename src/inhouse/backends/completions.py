@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw, Struct
 
-from inhouse.backends.openai import WireUsage, is_json, parse_usage
+from inhouse.backends.openai import is_json
 from inhouse.backends.request_body import RequestBody, missing, read_body, wrong_type
 from inhouse.backends.sse import read_data, split_events
 from inhouse.backends.wire import TEXT_ONLY, ReplyFacts
+from inhouse.backends.wire_usage import WireUsage, parse_usage, read_tier
 from inhouse.domain import Modality, Operation, Usage, UsageBasis
 
 COMPLETIONS_PATH = "/completions"
@@ -92,6 +93,7 @@ class _Reply(Struct):
     system_fingerprint: str | None = None
     choices: list[_Choice] | None = None
     usage: WireUsage | None = None
+    service_tier: str | None = None
     error: Raw = _NULL
 
 
@@ -113,6 +115,7 @@ def read_completions_reply(body: bytes) -> ReplyFacts | None:
         usage_basis=basis,
         is_error=reply.error != _NULL,
         is_filtered=finish_reason == "content_filter",
+        tier=read_tier(reply.service_tier),
     )
 
 
@@ -138,6 +141,7 @@ class CompletionsMeter:
         "last_content_at",
         "model",
         "num_chunks",
+        "tier",
     )
 
     def __init__(self, *, withholds_usage: bool) -> None:
@@ -149,6 +153,7 @@ class CompletionsMeter:
         self.finish_reason: str | None = None
         self.model: str | None = None
         self.fingerprint: str | None = None
+        self.tier: str | None = None
         self.error_event: bytes | None = None
         self.is_done = False
         self.is_malformed = False
@@ -173,6 +178,7 @@ class CompletionsMeter:
             usage_basis=basis,
             is_error=self.error_event is not None,
             is_filtered=self.finish_reason == "content_filter",
+            tier=self.tier,
         )
 
     def feed(self, block: bytes, now: float) -> tuple[bytes, bool]:
@@ -218,6 +224,8 @@ class CompletionsMeter:
             self.fingerprint = chunk.system_fingerprint
         if chunk.usage is not None:
             self._usage = chunk.usage
+        if chunk.service_tier is not None:
+            self.tier = read_tier(chunk.service_tier)
         has_text = False
         for choice in chunk.choices or ():
             self.finish_reason = choice.finish_reason or self.finish_reason

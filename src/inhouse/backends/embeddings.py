@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import msgspec
 from msgspec import Raw, Struct
 
-from inhouse.backends.openai import WireUsage, parse_usage
 from inhouse.backends.request_body import RequestBody, missing, read_body, wrong_type
 from inhouse.backends.wire import TEXT_ONLY, ReplyFacts
+from inhouse.backends.wire_usage import WireUsage, parse_usage
 from inhouse.domain import ErrorCode, Modality, Operation, RequestError
 
 EMBEDDINGS_PATH = "/embeddings"

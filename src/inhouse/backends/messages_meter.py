@@ -78,6 +78,7 @@ class MessagesMeter:
             usage_basis=basis,
             is_error=self.error_event is not None,
             is_refusal=self.finish_reason == "refusal",
+            tier=None if self._usage is None else self._usage.tier,
         )
 
     def feed(self, block: bytes, now: float) -> tuple[bytes, bool]:

@@ -12,7 +12,8 @@ from msgspec import Raw, Struct
 
 from inhouse.backends.splice import MAX_DEPTH, JsonError, check_text, read_object
 from inhouse.backends.wire import TEXT_ONLY, ReplyFacts
-from inhouse.domain import ErrorCode, Modality, Operation, RequestError, Usage, UsageBasis
+from inhouse.backends.wire_usage import WireUsage, parse_usage, read_tier
+from inhouse.domain import ErrorCode, Modality, Operation, RequestError
 
 CHAT_PATH = "/chat/completions"
 """Stands under a replica's `base_url`."""
@@ -321,24 +322,6 @@ def _read_metadata(metadata: Raw) -> dict[str, str]:
 _NULL = Raw(b"null")
 
 
-class _PromptDetails(Struct, gc=False):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _CompletionDetails(Struct, gc=False):
-    reasoning_tokens: int | None = None
-
-
-class WireUsage(Struct, gc=False):
-    """The `usage` object of a reply, as far as it is metered: tokens; the details are parts of the totals."""
-
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-    completion_tokens_details: _CompletionDetails | None = None
-
-
 class _Delta(Struct, gc=False):
     """The new part of a choice; `content` and its like are kept raw, only their emptiness is asked."""
 
@@ -379,6 +362,7 @@ class WireReply(Struct, gc=False):
     system_fingerprint: str | None = None
     choices: list[WireChoice] | None = None
     usage: WireUsage | None = None
+    service_tier: str | None = None
     error: Raw = _NULL
 
     @property
@@ -431,6 +415,7 @@ def read_chat_facts(body: bytes) -> ReplyFacts | None:
         return ReplyFacts(is_error=True) if reply.is_error else None
     finish_reason = choices[0].finish_reason
     buckets, basis = parse_usage(usage)
+    tier = reply.service_tier
     return ReplyFacts(
         reply.model,
         reply.system_fingerprint,
@@ -440,6 +425,7 @@ def read_chat_facts(body: bytes) -> ReplyFacts | None:
         reply.error is not _NULL and reply.is_error,
         finish_reason == "content_filter",
         body.find(b'"refusal"') >= 0 and _is_refusal(body),
+        None if tier is None else read_tier(tier),
     )
 
 
@@ -457,35 +443,6 @@ def is_json(data: bytes) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def parse_usage(usage: WireUsage | None) -> tuple[Usage | None, UsageBasis]:
-    """Put reported tokens into disjoint buckets.
-
-    `prompt_tokens` includes those read from and written to the cache, `completion_tokens` includes reasoning. Numbers
-    that contradict each other (a part larger than its whole, negative counts) or a missing total give no usage:
-    `unknown`, never a guess.
-    """
-    if usage is None or usage.prompt_tokens is None or usage.completion_tokens is None:
-        return None, UsageBasis.UNKNOWN
-    prompt, completion = usage.prompt_tokens_details, usage.completion_tokens_details
-    if prompt is None and completion is None and usage.prompt_tokens >= 0 and usage.completion_tokens >= 0:
-        return Usage(usage.prompt_tokens, 0, 0, usage.completion_tokens), UsageBasis.MEASURED
-    cache_read = (prompt and prompt.cached_tokens) or 0
-    cache_write = (prompt and prompt.cache_write_tokens) or 0
-    reasoning = (completion and completion.reasoning_tokens) or 0
-    input_uncached = usage.prompt_tokens - cache_read - cache_write
-    output_visible = usage.completion_tokens - reasoning
-    if min(cache_read, cache_write, reasoning, input_uncached, output_visible) < 0:
-        return None, UsageBasis.UNKNOWN
-    buckets = Usage(
-        input_uncached=input_uncached,
-        cache_read=cache_read,
-        cache_write=cache_write,
-        output_visible=output_visible,
-        output_reasoning=reasoning,
-    )
-    return buckets, UsageBasis.MEASURED
 
 
 def _has_content(delta: _Delta) -> bool:

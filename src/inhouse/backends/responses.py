@@ -9,6 +9,7 @@ from msgspec import Raw, Struct
 
 from inhouse.backends.request_body import RequestBody, missing, read_body, wrong_type
 from inhouse.backends.wire import TEXT_ONLY, ReplyFacts
+from inhouse.backends.wire_usage import CompletionDetails, PromptDetails, read_tier, sort_tokens
 from inhouse.domain import ERROR_TYPES, ErrorCode, Modality, Operation, RequestError, Usage, UsageBasis
 
 RESPONSES_PATH = "/responses"
@@ -165,22 +166,14 @@ def _read_kinds(value: bytes) -> list[_Part]:
 # Replies.
 
 
-class _InputDetails(Struct):
-    cached_tokens: int | None = None
-    cache_write_tokens: int | None = None
-
-
-class _OutputDetails(Struct):
-    reasoning_tokens: int | None = None
-
-
 class ResponsesUsage(Struct):
     """The `usage` object of a response, as far as it is metered: tokens; the details are parts of the totals."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
-    input_tokens_details: _InputDetails | None = None
-    output_tokens_details: _OutputDetails | None = None
+    total_tokens: int | None = None
+    input_tokens_details: PromptDetails | None = None
+    output_tokens_details: CompletionDetails | None = None
 
 
 class _IncompleteDetails(Struct):
@@ -205,6 +198,7 @@ class WireResponse(Struct):
     incomplete_details: _IncompleteDetails | None = None
     output: Raw = _NULL
     usage: ResponsesUsage | None = None
+    service_tier: str | None = None
     error: Raw = _NULL
 
     @property
@@ -254,33 +248,16 @@ def read_responses_reply(body: bytes) -> ReplyFacts | None:
         is_error=is_error,
         is_filtered=finish_reason == "content_filter",
         is_refusal=response.is_refusal,
+        tier=read_tier(response.service_tier),
     )
 
 
 def parse_responses_usage(usage: ResponsesUsage | None) -> tuple[Usage | None, UsageBasis]:
-    """Put reported tokens into disjoint buckets.
-
-    `input_tokens` includes those read from and written to the cache, `output_tokens` includes reasoning. Numbers that
-    contradict each other or a missing total give no usage: `unknown`, never a guess.
-    """
+    """Put reported tokens into disjoint buckets, see `sort_tokens`. A missing total gives no usage: `unknown`."""
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None, UsageBasis.UNKNOWN
-    details, out = usage.input_tokens_details, usage.output_tokens_details
-    cache_read = (details and details.cached_tokens) or 0
-    cache_write = (details and details.cache_write_tokens) or 0
-    reasoning = (out and out.reasoning_tokens) or 0
-    input_uncached = usage.input_tokens - cache_read - cache_write
-    output_visible = usage.output_tokens - reasoning
-    if min(cache_read, cache_write, reasoning, input_uncached, output_visible) < 0:
-        return None, UsageBasis.UNKNOWN
-    buckets = Usage(
-        input_uncached=input_uncached,
-        cache_read=cache_read,
-        cache_write=cache_write,
-        output_visible=output_visible,
-        output_reasoning=reasoning,
-    )
-    return buckets, UsageBasis.MEASURED
+    totals = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
+    return sort_tokens(totals, usage.input_tokens_details, usage.output_tokens_details)
 
 
 def list_output_items(response: bytes) -> list[bytes]:

@@ -9,6 +9,7 @@ from inhouse.backends.openai import is_json
 from inhouse.backends.responses import ResponsesUsage, WireResponse, parse_responses_usage, read_response
 from inhouse.backends.sse import read_data, split_events
 from inhouse.backends.wire import ReplyFacts
+from inhouse.backends.wire_usage import read_tier
 from inhouse.domain import Usage, UsageBasis
 
 _NULL = Raw(b"null")
@@ -54,6 +55,7 @@ class ResponsesMeter:
         "model",
         "num_chunks",
         "num_events",
+        "tier",
     )
 
     def __init__(self) -> None:
@@ -68,6 +70,7 @@ class ResponsesMeter:
         self.finish_reason: str | None = None
         self.model: str | None = None
         self.fingerprint: str | None = None
+        self.tier: str | None = None
         self.error_event: bytes | None = None
         self.is_done = False
         self.is_malformed = False
@@ -94,6 +97,7 @@ class ResponsesMeter:
             is_error=self.error_event is not None,
             is_filtered=self.finish_reason == "content_filter",
             is_refusal=self._has_refusal and not self._has_text,
+            tier=self.tier,
         )
 
     def feed(self, block: bytes, now: float) -> tuple[bytes, bool]:
@@ -165,5 +169,6 @@ class ResponsesMeter:
         self.last_response = bytes(event.response)
         self.finish_reason = response.finish_reason
         self._usage = response.usage or self._usage
+        self.tier = read_tier(response.service_tier)
         if event.type == "response.failed":
             self.error_event = data

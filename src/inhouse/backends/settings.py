@@ -13,14 +13,27 @@ from inhouse.domain.snapshot import AuthScheme, Dialect, EngineKind, Modality, O
 
 
 class ProviderPriceSettings(Settings):
-    """The user's own rates for one provider model, in US dollars per million tokens. They win over the price book."""
+    """The user's own rates for one provider model, in US dollars per million tokens. They win over the price book.
+
+    They hold under every service tier and for prompts of every length.
+    """
 
     input_usd_per_mtok: Decimal = Field(ge=0)
     """Prompt tokens."""
     cache_read_usd_per_mtok: Decimal | None = Field(default=None, ge=0)
     """Cached prompt tokens; the input rate where not given."""
+    cache_write_usd_per_mtok: Decimal | None = Field(default=None, ge=0)
+    """Prompt tokens written to the cache; the input rate where not given."""
+    cache_write_1h_usd_per_mtok: Decimal | None = Field(default=None, ge=0)
+    """Prompt tokens written to a cache that keeps them for an hour; a request with such is unpriced where not given."""
     output_usd_per_mtok: Decimal = Field(ge=0)
     """Completion tokens, reasoning included."""
+    input_audio_usd_per_mtok: Decimal | None = Field(default=None, ge=0)
+    """Audio tokens of the prompt; a request with such is unpriced where not given."""
+    output_audio_usd_per_mtok: Decimal | None = Field(default=None, ge=0)
+    """Audio tokens of the answer; a request with such is unpriced where not given."""
+    usd_per_request: Decimal = Field(default=Decimal(0), ge=0)
+    """US dollars for each request, whatever its tokens."""
 
 
 class ProviderModelSettings(Settings):

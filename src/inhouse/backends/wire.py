@@ -40,6 +40,9 @@ class ReplyFacts(Struct, frozen=True, gc=False):
     """A content filter of the endpoint withheld the answer (OpenAI and Azure: `content_filter`)."""
     is_refusal: bool = False
     """The model refused (OpenAI: a `refusal` text and no content; Anthropic: stop reason `refusal`)."""
+    tier: str | None = None
+    """The tariff that it ran under, where it says another than the standard one: a `ServiceTier`, or a word whose price
+    is not known."""
 
 
 class RequestReader(Protocol):

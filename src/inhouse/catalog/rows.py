@@ -103,13 +103,21 @@ class TokenPriceRow(DatedRow):
 
     @property
     def key(self) -> tuple[str, ...]:
-        """Provider and model."""
-        return (self.provider, self.model)
+        """Provider and model, and where they are not the usual ones, tariff and length."""
+        return (self.provider, self.model, *self._particulars)
 
     @property
     def price_id(self) -> str:
-        """`provider/model@effective-date`, kept with every trace that was priced from the row."""
-        return f"{self.provider}/{self.model}@{self.effective_from.isoformat()}"
+        """`provider/model@effective-date`, kept with every trace that was priced from the row.
+
+        Another tariff than the standard one and a length follow: `…@2026-11-23+flex+272001`.
+        """
+        return "+".join((f"{self.provider}/{self.model}@{self.effective_from.isoformat()}", *self._particulars))
+
+    @property
+    def _particulars(self) -> tuple[str, ...]:
+        tier = () if self.tier is ServiceTier.STANDARD else (self.tier.value,)
+        return (*tier, str(self.from_input_tokens)) if self.from_input_tokens else tier
 
 
 class MachineTerms(StrEnum):

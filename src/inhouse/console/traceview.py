@@ -17,7 +17,11 @@ _BUCKET_WORDS = {
     "cache_write": "input, written to cache",
     "output_visible": "output, visible",
     "output_reasoning": "output, reasoning",
+    "cache_write_1h": "input, written to cache for an hour",
+    "input_audio": "input, audio",
+    "output_audio": "output, audio",
 }
+_RARE_BUCKETS = frozenset({"cache_write_1h", "input_audio", "output_audio"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,14 @@ def list_time_parts(close: TraceClose | None) -> list[TimePart]:
 
 
 def list_usage(trace: Trace) -> list[tuple[str, int]]:
-    """(bucket in words, tokens); empty where usage is unknown, all five buckets where it is known."""
+    """(bucket in words, tokens); empty where usage is unknown. Where it is known, a rare bucket is left out at zero."""
     usage = trace.close.usage if trace.close else None
     if usage is None:
         return []
-    return [(_BUCKET_WORDS[bucket], int(getattr(usage, bucket))) for bucket in USAGE_BUCKETS]
+    numbers = {bucket: int(getattr(usage, bucket)) for bucket in USAGE_BUCKETS}
+    return [
+        (_BUCKET_WORDS[bucket], number) for bucket, number in numbers.items() if number or bucket not in _RARE_BUCKETS
+    ]
 
 
 def list_trace_signals(trace: Trace) -> list[SignalLine]:

@@ -8,8 +8,8 @@ from inhouse.backends.networks import build_network
 from inhouse.backends.settings import ObserveSettings
 from inhouse.backends.target import parse_target
 from inhouse.catalog import PriceBook
+from inhouse.control.pricing import price_list_model
 from inhouse.domain import Dialect, Observed, PriceVector
-from inhouse.planning import compile_price_vector, read_token_price
 
 KNOWN_COMPANIES = {
     "api.openai.com": "openai",
@@ -50,7 +50,7 @@ def _price_models(provider: str, book: PriceBook, at: date) -> dict[str, PriceVe
     names = {name for row in book.token_prices if row.provider == provider for name in (row.model, *row.also)}
     found: dict[str, PriceVector] = {}
     for name in sorted(names):
-        row = book.token_price(provider, name, at)
-        if row is not None:
-            found[name] = compile_price_vector(read_token_price(row))
+        price = price_list_model(provider, name, book, at)
+        if price is not None:
+            found[name] = price
     return found

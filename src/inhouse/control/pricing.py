@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
+from decimal import Decimal
 
-from msgspec.structs import replace
-
-from inhouse.backends.settings import ProviderSettings
+from inhouse.backends.settings import ProviderPriceSettings, ProviderSettings
 from inhouse.catalog import PriceBook
-from inhouse.domain import PriceVector
+from inhouse.domain import PriceVector, ServiceTier
 from inhouse.planning import (
+    TokenPrice,
     compile_price_vector,
     make_token_price,
     read_engine_rate,
-    read_token_price,
+    read_token_prices,
     self_host_price,
 )
 from inhouse.serving.settings import DeploymentSettings
@@ -52,19 +53,55 @@ def price_provider_model(
     """
     chosen = settings.models[model]
     if chosen.price is not None:
-        return compile_price_vector(
-            make_token_price(
-                f"own:{name}/{model}",
-                input_usd_per_mtok=chosen.price.input_usd_per_mtok,
-                output_usd_per_mtok=chosen.price.output_usd_per_mtok,
-                cache_read_usd_per_mtok=chosen.price.cache_read_usd_per_mtok,
-            )
-        )
+        return compile_price_vector(_read_own_rates(f"own:{name}/{model}", chosen.price))
     company = SIMULATED_ROWS if settings.simulated else settings.price_book or name
-    row = book.token_price(company, chosen.upstream_model or model, at)
-    if row is None:
+    return price_list_model(company, chosen.upstream_model or model, book, at, discount=settings.discount)
+
+
+def price_list_model(
+    company: str, model: str, book: PriceBook, at: date, *, discount: Decimal = Decimal(0)
+) -> PriceVector | None:
+    """A company's list prices of a model, of every tariff and prompt length; None where it has no standard price.
+
+    Args:
+        company: as the price book names it.
+        model: any of the model's names.
+        book: where to look.
+        at: the day.
+        discount: a share of the list price, 0 up to but not including 1.
+    """
+    found: dict[ServiceTier, TokenPrice] = {}
+    for tier in ServiceTier:
+        price = read_token_prices(book.token_prices_at(company, model, at, tier))
+        if price is not None:
+            found[tier] = _mark_discount(price, discount)
+    standard = found.pop(ServiceTier.STANDARD, None)
+    if standard is None:
         return None
-    vector = compile_price_vector(read_token_price(row), discount=settings.discount)
-    return (
-        replace(vector, price_id=f"{row.price_id}-{settings.discount.normalize():f}") if settings.discount else vector
+    return compile_price_vector(standard, discount=discount, tiers={tier.value: found[tier] for tier in found})
+
+
+def _read_own_rates(price_id: str, settings: ProviderPriceSettings) -> TokenPrice:
+    """The price in a file's rates. It holds under every tariff."""
+    price = make_token_price(
+        price_id,
+        input_usd_per_mtok=settings.input_usd_per_mtok,
+        output_usd_per_mtok=settings.output_usd_per_mtok,
+        cache_read_usd_per_mtok=settings.cache_read_usd_per_mtok,
+        cache_write_usd_per_mtok=settings.cache_write_usd_per_mtok,
     )
+    return replace(
+        price,
+        cache_write_1h_usd_per_mtok=settings.cache_write_1h_usd_per_mtok,
+        input_audio_usd_per_mtok=settings.input_audio_usd_per_mtok,
+        output_audio_usd_per_mtok=settings.output_audio_usd_per_mtok,
+        usd_per_request=settings.usd_per_request,
+    )
+
+
+def _mark_discount(price: TokenPrice, discount: Decimal) -> TokenPrice:
+    """The same price with the discount in its ids, so that a trace tells a contract's cost from a list price."""
+    if not discount:
+        return price
+    longer = tuple((start, _mark_discount(other, discount)) for start, other in price.longer)
+    return replace(price, price_id=f"{price.price_id}-{discount.normalize():f}", longer=longer)

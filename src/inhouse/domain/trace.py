@@ -93,6 +93,8 @@ class TraceClose(Struct, frozen=True, kw_only=True, omit_defaults=True, tag="clo
     fingerprint: str | None = None
     usage: Usage | None = None
     usage_basis: UsageBasis = UsageBasis.UNKNOWN
+    tier: str | None = None
+    """The tariff that the reply named, where it is another than the standard one."""
     cost_usd: float | None = None
     price_id: str | None = None
     ttft_ms: float | None = None

@@ -48,8 +48,10 @@ USAGE_BUCKETS: tuple[str, ...] = Usage.__struct_fields__
 class PriceVector(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """US dollars per token by bucket, and per request, compiled for the hot path.
 
-    Floats on purpose: one request's cost is a sum of five products, exact to 1e-15 relative. Totals over periods are
+    Floats on purpose: one request's cost is a sum of a few products, exact to 1e-15 relative. Totals over periods are
     summed as Decimal elsewhere. `price_id` names the dated price-book row that the vector was compiled from.
+
+    A bucket whose rate is None has no price: a request with tokens in it is unpriced.
     """
 
     price_id: str
@@ -59,9 +61,23 @@ class PriceVector(Struct, frozen=True, kw_only=True, omit_defaults=True):
     output_visible: float
     output_reasoning: float
     per_request: float = 0.0
+    cache_write_1h: float | None = None
+    input_audio: float | None = None
+    output_audio: float | None = None
+    longer: tuple[tuple[int, PriceVector], ...] = ()
+    """(from how many prompt tokens on, the vector that prices the whole request then), ascending."""
+    tiers: dict[str, PriceVector] | None = None
+    """Vectors of the provider's other tariffs by `ServiceTier`; one that is not there is unpriced.
 
-    def price(self, usage: Usage) -> float:
-        """Usage-based cost of one request in US dollars."""
+    None: the same price under every tariff, as of one's own rates and machines.
+    """
+
+    def price(self, usage: Usage) -> float | None:
+        """Usage-based cost of one request in US dollars; None where it has tokens that have no price."""
+        if self.longer and usage.input_total >= self.longer[0][0]:
+            return self.reach(usage.input_total).price(usage)
+        if usage.cache_write_1h or usage.input_audio or usage.output_audio:
+            return self._price_rare(usage)
         return (
             usage.input_uncached * self.input_uncached
             + usage.cache_read * self.cache_read
@@ -70,6 +86,36 @@ class PriceVector(Struct, frozen=True, kw_only=True, omit_defaults=True):
             + usage.output_reasoning * self.output_reasoning
             + self.per_request
         )
+
+    def select(self, usage: Usage, tier: str | None) -> PriceVector | None:
+        """The vector that holds for a request of this size that ran under `tier`; None where that tariff has no price.
+
+        Args:
+            usage: the request's tokens.
+            tier: the tariff that the reply names; None for the standard one.
+        """
+        vector = self if tier is None or self.tiers is None else self.tiers.get(tier)
+        return None if vector is None else vector.reach(usage.input_total)
+
+    def reach(self, num_input: int) -> PriceVector:
+        """The vector of the largest threshold that a prompt of `num_input` tokens reaches."""
+        found = self
+        for threshold, vector in self.longer:
+            if num_input < threshold:
+                break
+            found = vector
+        return found
+
+    def _price_rare(self, usage: Usage) -> float | None:
+        """The cost of a request that has tokens of the rarer kinds, each by a rate of its own."""
+        total = self.per_request
+        for bucket in USAGE_BUCKETS:
+            num_tokens, rate = getattr(usage, bucket), getattr(self, bucket)
+            if num_tokens and rate is None:
+                return None
+            if num_tokens:
+                total += num_tokens * rate
+        return total
 
 
 def format_usd(amount: float | Decimal | None) -> str:

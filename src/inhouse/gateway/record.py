@@ -19,6 +19,7 @@ from inhouse.domain import (
     Endpoint,
     EndpointError,
     ErrorCode,
+    PriceVector,
     Replica,
     Signals,
     TraceOpen,
@@ -191,6 +192,7 @@ class _Ending(Struct, omit_defaults=True, gc=False):
     tpot_ms: float | None = None
     num_chunks: int | None = None
     content: dict[str, str] | None = None
+    tier: str | None = None
 
 
 class Outcome(Struct, gc=False):
@@ -337,8 +339,11 @@ class TraceDraft:
         price = endpoint.price
         if price is None or usage is None:
             cost = price_id = None
+        elif facts.tier is None and not price.longer:
+            cost = price.price(usage)
+            price_id = None if cost is None else price.price_id
         else:
-            cost, price_id = price.price(usage), price.price_id
+            cost, price_id = _price_request(price, usage, facts.tier)
         ending = _Ending(
             self.trace_id,
             self._started_at + elapsed_s,
@@ -354,6 +359,8 @@ class TraceDraft:
             price_id,
             signals,
         )
+        if facts.tier is not None:
+            ending.tier = facts.tier
         if self.capture is not None:
             ending.content = self.capture.content()
         line = b"".join((texts.whole_head, _encode(ending)[1:], b"\n"))
@@ -373,7 +380,8 @@ class TraceDraft:
         usage, basis = facts.usage, facts.usage_basis
         if usage is None and outcome.is_estimated and outcome.num_chunks:
             usage, basis = self._estimate_usage(outcome.num_chunks), UsageBasis.ESTIMATED
-        price = None if usage is None else self._texts.endpoint.price
+        price = self._texts.endpoint.price
+        cost, price_id = _price_request(price, usage, facts.tier)
         elapsed_s = _read_clock() - self._arrived_at
         ending = _Ending(
             trace_id=self.trace_id,
@@ -386,13 +394,14 @@ class TraceDraft:
             fingerprint=facts.fingerprint,
             usage=usage,
             usage_basis=basis,
-            cost_usd=None if price is None or usage is None else price.price(usage),
-            price_id=None if price is None else price.price_id,
+            cost_usd=cost,
+            price_id=price_id,
             signals=outcome.signals,
             ttft_ms=None if first_at is None else _count_ms(first_at - self._arrived_at),
             tpot_ms=None if first_at is None else _measure_tpot(outcome, usage),
             num_chunks=outcome.num_chunks,
             content=None if self.capture is None else self.capture.content(),
+            tier=facts.tier,
         )
         code = outcome.error_code
         head = self._texts.close_head(outcome.status, outcome.http_status, None if code is None else code.value)
@@ -407,6 +416,15 @@ class TraceDraft:
         """
         num_input = -(-self._num_request_bytes // _BYTES_PER_TOKEN)
         return Usage(input_uncached=num_input, output_visible=num_chunks)
+
+
+def _price_request(price: PriceVector | None, usage: Usage | None, tier: str | None) -> tuple[float | None, str | None]:
+    """What a request cost in US dollars, and by which price; both None where it is unpriced."""
+    if price is None or usage is None:
+        return None, None
+    chosen = price.select(usage, tier)
+    cost = None if chosen is None else chosen.price(usage)
+    return cost, None if chosen is None or cost is None else chosen.price_id
 
 
 def _measure_tpot(outcome: Outcome, usage: Usage | None) -> float | None:

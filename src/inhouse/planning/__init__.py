@@ -10,6 +10,7 @@ from inhouse.planning.prices import (
     price_usage,
     read_engine_rate,
     read_token_price,
+    read_token_prices,
     self_host_price,
 )
 
@@ -23,5 +24,6 @@ __all__ = [
     "price_usage",
     "read_engine_rate",
     "read_token_price",
+    "read_token_prices",
     "self_host_price",
 ]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
+from itertools import pairwise
 
 from inhouse.catalog import EngineRateRow, TokenPriceRow
 from inhouse.domain import PriceVector, Usage
@@ -16,7 +18,8 @@ _SECONDS_PER_HOUR = Decimal(3600)
 class TokenPrice:
     """What a token of each usage bucket costs, in US dollars per million, before any discount.
 
-    `price_id` is kept with every trace that is priced from it. `usd_per_request` is added to each request.
+    `price_id` is kept with every trace that is priced from it. `usd_per_request` is added to each request. A rate of
+    None is no price: a request with tokens in that bucket is unpriced.
     """
 
     price_id: str
@@ -25,15 +28,24 @@ class TokenPrice:
     cache_write_usd_per_mtok: Decimal
     output_usd_per_mtok: Decimal
     reasoning_usd_per_mtok: Decimal
+    cache_write_1h_usd_per_mtok: Decimal | None = None
+    input_audio_usd_per_mtok: Decimal | None = None
+    output_audio_usd_per_mtok: Decimal | None = None
     usd_per_request: Decimal = Decimal(0)
+    longer: tuple[tuple[int, TokenPrice], ...] = ()
+    """(from how many prompt tokens on, the price of the whole request then), ascending; these have none themselves."""
 
     def __post_init__(self) -> None:
-        amounts = [rate for _, rate in self.rates] + [self.usd_per_request]
+        amounts = [rate for _, rate in self.rates if rate is not None] + [self.usd_per_request]
         if not all(amount.is_finite() and amount >= 0 for amount in amounts):
             raise ValueError(f"{self.price_id}: a price is zero or more")
+        starts = [0, *(start for start, _ in self.longer)]
+        is_ascending = all(earlier < later for earlier, later in pairwise(starts))
+        if not is_ascending or any(price.longer for _, price in self.longer):
+            raise ValueError(f"{self.price_id}: prices of longer prompts stand in the order of their lengths")
 
     @property
-    def rates(self) -> tuple[tuple[str, Decimal], ...]:
+    def rates(self) -> tuple[tuple[str, Decimal | None], ...]:
         """(usage bucket, US dollars per million tokens)."""
         return (
             ("input_uncached", self.input_usd_per_mtok),
@@ -41,7 +53,15 @@ class TokenPrice:
             ("cache_write", self.cache_write_usd_per_mtok),
             ("output_visible", self.output_usd_per_mtok),
             ("output_reasoning", self.reasoning_usd_per_mtok),
+            ("cache_write_1h", self.cache_write_1h_usd_per_mtok),
+            ("input_audio", self.input_audio_usd_per_mtok),
+            ("output_audio", self.output_audio_usd_per_mtok),
         )
+
+    def reach(self, num_input: int) -> TokenPrice:
+        """The price of a request whose prompt has `num_input` tokens, cached ones and audio included."""
+        reached = [price for start, price in self.longer if start <= num_input]
+        return reached[-1] if reached else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +79,10 @@ class EngineRate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostBreakdown:
-    """What one request cost by usage bucket, in US dollars, discount taken off. Unpriced is a state, not zero."""
+    """What one request cost by usage bucket, in US dollars, discount taken off. Unpriced is a state, not zero.
+
+    `price_id` names the price that the prompt's length led to.
+    """
 
     price_id: str | None
     buckets_usd: tuple[tuple[str, Decimal], ...]
@@ -67,7 +90,7 @@ class CostBreakdown:
 
     @property
     def is_unpriced(self) -> bool:
-        """Whether usage or price is unknown; then there is no total."""
+        """Whether usage or a price of it is unknown; then there is no total."""
         return self.request_usd is None
 
     @property
@@ -92,7 +115,8 @@ def make_token_price(
 ) -> TokenPrice:
     """A price from the rates that providers state: cached tokens cost the input rate where no other is given.
 
-    Reasoning tokens cost the output rate.
+    Reasoning tokens cost the output rate. Audio and the hour's cache have no price; `dataclasses.replace` gives them
+    one.
 
     Raises:
         ValueError: a rate is negative or no number.
@@ -108,14 +132,35 @@ def make_token_price(
 
 
 def read_token_price(row: TokenPriceRow) -> TokenPrice:
-    """The price in a row of the price book."""
-    return make_token_price(
+    """The price in one row of the price book, whatever the prompt's length."""
+    price = make_token_price(
         row.price_id,
         input_usd_per_mtok=row.input_usd_per_mtok,
         output_usd_per_mtok=row.output_usd_per_mtok,
         cache_read_usd_per_mtok=row.cache_read_usd_per_mtok,
         cache_write_usd_per_mtok=row.cache_write_usd_per_mtok,
     )
+    return replace(
+        price,
+        cache_write_1h_usd_per_mtok=row.cache_write_1h_usd_per_mtok,
+        input_audio_usd_per_mtok=row.input_audio_usd_per_mtok,
+        output_audio_usd_per_mtok=row.output_audio_usd_per_mtok,
+    )
+
+
+def read_token_prices(rows: Sequence[TokenPriceRow]) -> TokenPrice | None:
+    """The price in the rows of one model and tariff, as `PriceBook.token_prices` gives them: ascending from length 0.
+
+    Returns:
+        None for no rows.
+
+    Raises:
+        ValueError: the rows are not in the order of their lengths.
+    """
+    if not rows:
+        return None
+    longer = tuple((row.from_input_tokens, read_token_price(row)) for row in rows[1:])
+    return replace(read_token_price(rows[0]), longer=longer)
 
 
 def read_engine_rate(row: EngineRateRow) -> EngineRate:
@@ -131,18 +176,20 @@ def self_host_price(machine_usd_per_hour: Decimal, rate: EngineRate, *, price_id
     """The usage-based price of tokens on one's own machine: dollars per second times seconds per token.
 
     It is the busy share only: what the machine costs while it stands idle is in no request's cost, so this price must
-    not be compared with a provider's. Tokens written to the prefix cache cost what other input costs.
+    not be compared with a provider's. Tokens written to the prefix cache cost what other input costs, however long
+    they stay. Audio has no price: the rate was measured on text.
 
     Raises:
         ValueError: the machine's price or a rate is negative or no number.
     """
     usd_per_second = machine_usd_per_hour / _SECONDS_PER_HOUR
-    return make_token_price(
+    price = make_token_price(
         price_id,
         input_usd_per_mtok=usd_per_second * rate.seconds_per_input_token * _TOKENS_PER_MTOK,
         output_usd_per_mtok=usd_per_second * rate.seconds_per_output_token * _TOKENS_PER_MTOK,
         cache_read_usd_per_mtok=usd_per_second * rate.seconds_per_cached_token * _TOKENS_PER_MTOK,
     )
+    return replace(price, cache_write_1h_usd_per_mtok=price.input_usd_per_mtok)
 
 
 def price_usage(usage: Usage | None, price: TokenPrice | None, *, discount: Decimal = Decimal(0)) -> CostBreakdown:
@@ -154,7 +201,8 @@ def price_usage(usage: Usage | None, price: TokenPrice | None, *, discount: Deci
         discount: contract discount as a share of the list price, 0 up to but not including 1.
 
     Returns:
-        The breakdown, or `UNPRICED` where usage or price is None.
+        The breakdown by the price that the prompt's length leads to, or `UNPRICED` where usage or price is None, or
+        there are tokens in a bucket that has no price.
 
     Raises:
         ValueError: the discount is out of range.
@@ -162,19 +210,41 @@ def price_usage(usage: Usage | None, price: TokenPrice | None, *, discount: Deci
     factor = _discount_factor(discount)
     if usage is None or price is None:
         return UNPRICED
-    buckets = tuple((bucket, getattr(usage, bucket) * rate * factor / _TOKENS_PER_MTOK) for bucket, rate in price.rates)
-    return CostBreakdown(price_id=price.price_id, buckets_usd=buckets, request_usd=price.usd_per_request * factor)
+    reached = price.reach(usage.input_total)
+    buckets: list[tuple[str, Decimal]] = []
+    for bucket, rate in reached.rates:
+        num_tokens: int = getattr(usage, bucket)
+        if rate is None and num_tokens:
+            return UNPRICED
+        buckets.append((bucket, num_tokens * (rate or Decimal(0)) * factor / _TOKENS_PER_MTOK))
+    request_usd = reached.usd_per_request * factor
+    return CostBreakdown(price_id=reached.price_id, buckets_usd=tuple(buckets), request_usd=request_usd)
 
 
-def compile_price_vector(price: TokenPrice, *, discount: Decimal = Decimal(0)) -> PriceVector:
+def compile_price_vector(
+    price: TokenPrice, *, discount: Decimal = Decimal(0), tiers: Mapping[str, TokenPrice] | None = None
+) -> PriceVector:
     """US dollars per token as floats for the hot path; agrees with `price_usage` to 1e-12 relative.
+
+    Args:
+        price: the price under the standard tariff.
+        discount: contract discount as a share of the list price, 0 up to but not including 1.
+        tiers: the prices under other tariffs; None where `price` holds under all of them.
 
     Raises:
         ValueError: the discount is out of range.
     """
     factor = _discount_factor(discount)
-    per_token = {bucket: float(rate * factor / _TOKENS_PER_MTOK) for bucket, rate in price.rates}
-    return PriceVector(price_id=price.price_id, **per_token, per_request=float(price.usd_per_request * factor))
+    rates = {bucket: None if rate is None else float(rate * factor / _TOKENS_PER_MTOK) for bucket, rate in price.rates}
+    return PriceVector(
+        price_id=price.price_id,
+        **rates,  # pyright: ignore[reportArgumentType] - those of the first five buckets are never None
+        per_request=float(price.usd_per_request * factor),
+        longer=tuple((start, compile_price_vector(other, discount=discount)) for start, other in price.longer),
+        tiers=None
+        if tiers is None
+        else {tier: compile_price_vector(other, discount=discount) for tier, other in tiers.items()},
+    )
 
 
 def _discount_factor(discount: Decimal) -> Decimal:

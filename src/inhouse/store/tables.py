@@ -46,7 +46,12 @@ TRACES = sa.Table(
     sa.Column("cache_write", sa.BigInteger),
     sa.Column("output_visible", sa.BigInteger),
     sa.Column("output_reasoning", sa.BigInteger),
+    sa.Column("cache_write_1h", sa.BigInteger),
+    sa.Column("input_audio", sa.BigInteger),
+    sa.Column("output_audio", sa.BigInteger),
     sa.Column("usage_basis", sa.Text),
+    # Another tariff than the provider's standard one, as the reply named it.
+    sa.Column("tier", sa.Text),
     # A binary double, as the gateway computed it; sums are made in Decimal by the reader.
     sa.Column("cost_usd", sa.Double),
     sa.Column("price_id", sa.Text),

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from inhouse.domain import Signals, Trace, TraceClose, TraceOpen, TraceStatus
+from inhouse.domain import USAGE_BUCKETS, Signals, Trace, TraceClose, TraceOpen, TraceStatus, Usage
 from inhouse.store.database import Database, Upsert, clean_text, execute_rows
 from inhouse.store.rows import GATEWAY_LOST, ShipResult, SpoolCursor, TraceSummary
 from inhouse.store.summary import summarize_rows
@@ -189,8 +189,7 @@ def _open_row(record: TraceOpen) -> dict[str, Any]:
 
 
 def _close_row(record: TraceClose, *, is_lost: bool) -> dict[str, Any]:
-    """A row of the columns that a close fills. Unknown usage leaves every bucket null."""
-    usage = record.usage
+    """A row of the columns that a close fills."""
     return {
         "trace_id": record.trace_id,
         "writer": record.writer,
@@ -201,12 +200,9 @@ def _close_row(record: TraceClose, *, is_lost: bool) -> dict[str, Any]:
         "error_code": clean_text(record.error_code),
         "finish_reason": clean_text(record.finish_reason),
         "reported_model": clean_text(record.reported_model),
-        "input_uncached": None if usage is None else min(usage.input_uncached, _MAX_INT64),
-        "cache_read": None if usage is None else min(usage.cache_read, _MAX_INT64),
-        "cache_write": None if usage is None else min(usage.cache_write, _MAX_INT64),
-        "output_visible": None if usage is None else min(usage.output_visible, _MAX_INT64),
-        "output_reasoning": None if usage is None else min(usage.output_reasoning, _MAX_INT64),
+        **_usage_row(record.usage),
         "usage_basis": record.usage_basis.value,
+        "tier": clean_text(record.tier),
         "cost_usd": record.cost_usd,
         "price_id": record.price_id,
         "ttft_ms": record.ttft_ms,
@@ -217,6 +213,13 @@ def _close_row(record: TraceClose, *, is_lost: bool) -> dict[str, Any]:
         "close_json": _encode(_strip(record)),
         "signals_json": None if record.signals is None else _encode(record.signals),
     }
+
+
+def _usage_row(usage: Usage | None) -> dict[str, int | None]:
+    """A column for each bucket, all null where the usage is unknown."""
+    if usage is None:
+        return dict.fromkeys(USAGE_BUCKETS)
+    return {bucket: min(getattr(usage, bucket), _MAX_INT64) for bucket in USAGE_BUCKETS}
 
 
 def _strip(record: TraceClose) -> TraceClose:
