@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -75,7 +76,7 @@ def _read_number(part: str, text: str) -> float:
         number = float(words.removesuffix("%"))
     except ValueError:
         raise ConfigError(f"--set {text!r}: {words!r} is no number.", fix=_SET_FIX) from None
-    if number != number or number in {float("inf"), float("-inf")}:
+    if not math.isfinite(number):
         raise ConfigError(f"--set {text!r}: {words!r} is no finite number.", fix=_SET_FIX)
     return number / 100 if words.endswith("%") else number
 

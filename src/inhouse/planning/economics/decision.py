@@ -82,7 +82,8 @@ class BreakEven:
     spend_usd_beside_best: float | None
     utilisation_beside_api: Band
     """Average utilisation at which the GPUs alone cost what the API takes for the same requests."""
-    utilisation_beside_hosted: Band
+    utilisation_beside_hosted: Band | None
+    """The same beside the hosted-open API; None where no price of it is known."""
     utilisation_now: Band
     """Of the best self-hosted hybrid."""
 

@@ -54,8 +54,8 @@ STAY = OptionId(Family.STAY)
 CHEAPER = OptionId(Family.CHEAPER)
 
 
-def list_options(terms: tuple[Terms, ...]) -> tuple[OptionId, ...]:
-    """Every option; hosted-open, and self-hosted on each of the terms, also as hybrids."""
-    moving = [OptionId(Family.HOSTED_OPEN, None, is_hybrid) for is_hybrid in (True, False)]
+def list_options(terms: tuple[Terms, ...], *, has_hosted: bool = True) -> tuple[OptionId, ...]:
+    """Every option; hosted-open (where it has a price), and self-hosted on each of the terms, also as hybrids."""
+    moving = [OptionId(Family.HOSTED_OPEN, None, is_hybrid) for is_hybrid in (True, False) if has_hosted]
     moving += [OptionId(Family.SELF_HOST, item, is_hybrid) for item in terms for is_hybrid in (True, False)]
     return (STAY, CHEAPER, *moving)

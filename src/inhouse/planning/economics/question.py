@@ -20,13 +20,15 @@ class Question:
     fleet: Fleet
     terms: tuple[Terms, ...]
     """Each needs an assumption `gpu_usd_per_hour.TERMS`; `ordered` needs that of `on_demand`."""
+    has_hosted: bool = True
+    """Whether a hosted-open price is known (assumptions `hosted_…_usd_per_mtok`)."""
     excluded: Mapping[Family, str] = field(default_factory=dict[Family, str])
     """Families that may not be chosen, with the reason's code (`licence`, `no_capacity`, `own_only` …)."""
 
     @property
     def options(self) -> tuple[OptionId, ...]:
         """Every option."""
-        return list_options(self.terms)
+        return list_options(self.terms, has_hosted=self.has_hosted)
 
     @property
     def choosable(self) -> tuple[OptionId, ...]:

@@ -68,7 +68,9 @@ def find_break_even(search: Search, values: Values, costs: Mapping[OptionId, Opt
         spend_usd_beside_stay=_find_spend(search, fair, (STAY,)),
         spend_usd_beside_best=_find_spend(search, fair, rivals) if rivals else None,
         utilisation_beside_api=measure_band(usd_when_busy / api_usd_per_request(values)),
-        utilisation_beside_hosted=measure_band(usd_when_busy / hosted_usd_per_request(values)),
+        utilisation_beside_hosted=measure_band(usd_when_busy / hosted_usd_per_request(values))
+        if question.has_hosted
+        else None,
         utilisation_now=measure_band(read_utilisation(costs[best])),
     )
 

@@ -1,0 +1,226 @@
+"""From what was said, imported or measured to the assumptions of a question. Typed wins, then meters, then facts."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+
+from inhouse.catalog import CapacityRow, Catalog, MachineRow, MachineTerms, TokenPriceRow, Unit
+from inhouse.domain import ConfigError
+from inhouse.planning.economics import Assumption, Assumptions, Owner
+from inhouse.reports.decision.inputs import Ask, Traffic, TypedRange
+
+_LIST_PRICE_RANGE = {
+    MachineTerms.ON_DEMAND: (0.9, 1.15),
+    MachineTerms.RESERVED: (0.85, 1.3),
+    MachineTerms.SPOT: (0.8, 1.6),
+    MachineTerms.OWNED: (0.85, 1.3),
+}
+"""How far what a team really pays for a GPU-hour lies from the catalog's row: regions, haggling, interruptions."""
+_PEAK_RANGE = (0.9, 1.3)
+"""Other months peak otherwise than the one that was seen."""
+_TIER_REACH = Decimal("0.6")
+"""A cheaper tier costs at most this share of today's model for the same request."""
+
+
+def assume(
+    ask: Ask,
+    catalog: Catalog,
+    *,
+    reference: Assumptions,
+    capacity: CapacityRow | None,
+    hosted: tuple[TokenPriceRow, ...],
+    at: date,
+) -> Assumptions:
+    """Every assumption of the question.
+
+    Args:
+        ask: what the user said, with the traffic.
+        catalog: facts.
+        reference: what counts where nothing else is known.
+        capacity: the replica to run on; None where none is known.
+        hosted: prices of the open model at hosted-open APIs, cheapest first.
+        at: the day of the facts.
+
+    Raises:
+        ConfigError: a typed assumption is not known, or cannot have that value.
+    """
+    known = reference
+    for item in (
+        *_read_traffic(ask.traffic),
+        *_read_people(ask, reference),
+        *_read_hosted(hosted),
+        *_read_capacity(capacity, catalog, at),
+        *_read_cheaper(ask.traffic, catalog, reference, at),
+        *_read_mandate(ask, reference),
+    ):
+        known = known.put(item)
+    return _apply_typed(known, ask)
+
+
+def _read_traffic(traffic: Traffic) -> Iterator[Assumption]:
+    def exact(name: str, label: str, value: float | Decimal, unit: Unit) -> Assumption:
+        return _make(name, label, (float(value),) * 3, unit, (traffic.owner, traffic.source))
+
+    yield exact("spend_usd_per_month", "the API bill of a month", traffic.usd_per_month, Unit.USD_PER_MONTH)
+    for name, label, value in (
+        ("input_tokens_per_request", "prompt tokens of a request", traffic.input_tokens_per_request),
+        ("output_tokens_per_request", "answer tokens of a request", traffic.output_tokens_per_request),
+    ):
+        if value is not None:
+            yield exact(name, label, value, Unit.COUNT)
+    if traffic.cached_share is not None:
+        yield exact("cached_share", "input that the API reads from its cache today", traffic.cached_share, Unit.SHARE)
+    if traffic.rates_usd_per_mtok is not None:
+        words = ("input", "cached input", "output")
+        for name, word, rate in zip(("input", "cached", "output"), words, traffic.rates_usd_per_mtok, strict=True):
+            yield exact(f"api_{name}_usd_per_mtok", f"price of {word} at the API today", rate, Unit.USD_PER_MTOK)
+    if traffic.peak_factor is not None:
+        peak = traffic.peak_factor
+        bounds = (max(1.0, peak * _PEAK_RANGE[0]), peak, peak * _PEAK_RANGE[1])
+        label = "busiest hour beside the mean hour"
+        yield _make(
+            "peak_factor", label, (min(bounds), peak, max(bounds)), Unit.FACTOR, (traffic.owner, traffic.source)
+        )
+
+
+def _read_people(ask: Ask, reference: Assumptions) -> Iterator[Assumption]:
+    by_user = (Owner.TYPED, "given by you")
+    yield _make("fte_share", "engineers for self-hosting, full-time", (ask.fte_share,) * 3, Unit.FTE, by_user)
+    if ask.fte_usd_per_month is not None:
+        value = float(ask.fte_usd_per_month)
+        yield replace(
+            reference["fte_usd_per_month"], low=value, mid=value, high=value, owner=Owner.TYPED, source="given by you"
+        )
+
+
+def _read_hosted(hosted: tuple[TokenPriceRow, ...]) -> Iterator[Assumption]:
+    """The cheapest host's price; up to that of the middle one, since the cheapest may not be the one to trust."""
+    if not hosted:
+        return
+    cheapest, middle = hosted[0], hosted[len(hosted) // 2]
+    source = f"{cheapest.provider}, list price checked {cheapest.checked_on}"
+    if len(hosted) > 1:
+        source += f"; up to {middle.provider}, the middle of {len(hosted)} hosts"
+    for name, word, low, high in (
+        ("input", "input", cheapest.input_usd_per_mtok, middle.input_usd_per_mtok),
+        ("cached", "cached input", _cached_rate(cheapest), _cached_rate(middle)),
+        ("output", "output", cheapest.output_usd_per_mtok, middle.output_usd_per_mtok),
+    ):
+        bounds = (float(low), float(low), max(float(low), float(high)))
+        label = f"price of {word} at a hosted-open API"
+        yield _make(f"hosted_{name}_usd_per_mtok", label, bounds, Unit.USD_PER_MTOK, (Owner.CATALOG, source))
+
+
+def _cached_rate(row: TokenPriceRow) -> Decimal:
+    return row.input_usd_per_mtok if row.cache_read_usd_per_mtok is None else row.cache_read_usd_per_mtok
+
+
+def _read_capacity(capacity: CapacityRow | None, catalog: Catalog, at: date) -> Iterator[Assumption]:
+    if capacity is None:
+        return
+    by_catalog = (Owner.CATALOG, f"{capacity.engine}, {capacity.precision}, {capacity.basis}: {capacity.source}")
+    for name, label, value in (
+        ("seconds_per_input_token", "seconds of a replica for a prompt token", capacity.seconds_per_input_token),
+        ("seconds_per_output_token", "seconds of a replica for an answer token", capacity.seconds_per_output_token),
+    ):
+        yield _make(name, label, (float(value),) * 3, Unit.SECONDS_PER_TOKEN, by_catalog)
+    error = min(float(capacity.relative_error), 0.9)
+    label = "throughput beside what two points predict"
+    interval = (Owner.CATALOG, f"P90 of the error of such a prediction: ± {error:.0%} ({capacity.num_points} points)")
+    yield _make("capacity_factor", label, (1 - error, 1.0, 1 + error), Unit.FACTOR, interval)
+    for terms, row in find_gpu_prices(catalog, capacity.gpu, at).items():
+        yield _read_gpu_price(terms, row)
+
+
+def find_gpu_prices(catalog: Catalog, gpu: str, at: date) -> dict[MachineTerms, MachineRow]:
+    """The catalog's price of one GPU-hour on each of the terms that it knows."""
+    found = {terms: catalog.gpu_usd_per_hour(gpu, terms, at) for terms in MachineTerms}
+    return {terms: row for terms, row in found.items() if row is not None}
+
+
+def _read_gpu_price(terms: MachineTerms, row: MachineRow) -> Assumption:
+    rate = float(row.usd_per_hour)
+    low, high = _LIST_PRICE_RANGE[terms]
+    label = f"price of a {row.gpu}-hour, {terms.value.replace('_', ' ')}"
+    source = f"{row.description}, checked {row.checked_on}"
+    bounds = (rate * low, rate, rate * high)
+    return _make(f"gpu_usd_per_hour.{terms}", label, bounds, Unit.USD_PER_HOUR, (Owner.CATALOG, source))
+
+
+def _read_cheaper(traffic: Traffic, catalog: Catalog, reference: Assumptions, at: date) -> Iterator[Assumption]:
+    """What cheaper models of the same company cost for the same request; the nearest to the main model is likeliest."""
+    if traffic.main_model is None:
+        return
+    provider, model = traffic.main_model
+    today = catalog.prices.token_price(provider, model, at)
+    if today is None:
+        return
+    ratio = {row.model: _blend(row, traffic) / _blend(today, traffic) for row in _list_rivals(catalog, provider, at)}
+    cheaper = sorted((share, name) for name, share in ratio.items() if share <= _TIER_REACH)
+    if not cheaper:
+        return
+    (lowest, _), (nearest, name) = cheaper[0], cheaper[-1]
+    source = (
+        f"{len(cheaper)} cheaper models of {provider}; {name} is the nearest, list prices checked {today.checked_on}"
+    )
+    bounds = (float(lowest), float(nearest), float(nearest))
+    yield replace(
+        reference["cheaper_price_ratio"],
+        low=bounds[0], mid=bounds[1], high=bounds[2], owner=Owner.CATALOG, source=source,
+    )  # fmt: skip
+
+
+def _list_rivals(catalog: Catalog, provider: str, at: date) -> Iterator[TokenPriceRow]:
+    """The prices in force of a company's models, one row for each."""
+    for name in dict.fromkeys(row.model for row in catalog.prices.token_prices if row.provider == provider):
+        row = catalog.prices.token_price(provider, name, at)
+        if row is not None and row.output_usd_per_mtok > 0:
+            yield row
+
+
+def _blend(row: TokenPriceRow, traffic: Traffic) -> Decimal:
+    """Dollars per million of this traffic's tokens, cached ones as input; five to one where the mix is not known."""
+    tokens_in = Decimal(str(traffic.input_tokens_per_request or 5))
+    tokens_out = Decimal(str(traffic.output_tokens_per_request or 1))
+    return (tokens_in * row.input_usd_per_mtok + tokens_out * row.output_usd_per_mtok) / (tokens_in + tokens_out)
+
+
+def _read_mandate(ask: Ask, reference: Assumptions) -> Iterator[Assumption]:
+    """Where content may go to own machines alone, everything moves."""
+    if ask.is_own_only:
+        words = "content may go to own machines alone"
+        yield replace(reference["movable_share"], low=1.0, mid=1.0, high=1.0, owner=Owner.TYPED, source=words)
+
+
+def _apply_typed(known: Assumptions, ask: Ask) -> Assumptions:
+    for name, typed in ask.settings.items():
+        if name not in known.by_name:
+            close = difflib.get_close_matches(name, known.by_name, n=3)
+            fix = f"Did you mean {', '.join(close)}?" if close else "`inhouse decide … --json` lists them."
+            raise ConfigError(f"--set: there is no assumption {name!r}.", fix=fix)
+        known = known.put(_read_typed(known[name], typed))
+    return known
+
+
+def _read_typed(item: Assumption, typed: TypedRange) -> Assumption:
+    is_share = item.unit in {Unit.SHARE, Unit.SHARE_PER_YEAR}
+    may_be_negative = item.name == "volume_growth_per_year"
+    if typed.low < (-0.99 if may_be_negative else 0):
+        raise ConfigError(f"--set {item.name}: {typed.low:g} is too low.", fix="Give zero or more.")
+    if is_share and typed.high > 1 and not may_be_negative:
+        raise ConfigError(f"--set {item.name}: {typed.high:g} is no share.", fix="Write a share as 0.8 or 80%.")
+    return replace(
+        item, low=typed.low, mid=typed.mid, high=typed.high, owner=Owner.TYPED, source="given by you (--set)"
+    )
+
+
+def _make(
+    name: str, label: str, bounds: tuple[float, float, float], unit: Unit, basis: tuple[Owner, str]
+) -> Assumption:
+    low, mid, high = bounds
+    owner, source = basis
+    return Assumption(name=name, low=low, mid=mid, high=high, unit=unit, owner=owner, label=label, source=source)

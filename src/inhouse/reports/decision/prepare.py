@@ -1,0 +1,153 @@
+"""From what is asked to a question that can be decided: which model, on which GPUs, at which host, and what is ruled out."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from inhouse.catalog import CapacityRow, Catalog, MachineTerms, ModelRow, TokenPriceRow, load_assumptions
+from inhouse.domain import ConfigError
+from inhouse.planning import CompanyFacts, LicenceState, LicenceVerdict, judge_model
+from inhouse.planning.economics import Assumptions, Family, Fleet, Question, Terms, read_assumption
+from inhouse.reports.decision.assume import assume, find_gpu_prices
+from inhouse.reports.decision.inputs import Ask, GpuOrder
+
+_COMMITTED = frozenset({Terms.ORDERED, Terms.OWNED})
+_TYPICAL_MIX = (Decimal(5), Decimal(1))
+"""Tokens in and out by which configurations are compared where the mix is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A question with the facts that it rests on."""
+
+    question: Question
+    model: ModelRow
+    licence: LicenceVerdict
+    capacity: CapacityRow | None
+    hosted: tuple[TokenPriceRow, ...]
+    committed: tuple[GpuOrder, ...]
+    other_models: tuple[str, ...]
+    """Open models that have a capacity or a hosted price too."""
+
+
+def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prepared:
+    """Look everything up and put the question.
+
+    Raises:
+        ConfigError: a model, GPU, host or typed assumption is not known; names it, with the nearest that is.
+    """
+    model = _find_model(ask.open_model, catalog)
+    licence = judge_model(model, catalog, company, at)
+    orders = tuple(_name_gpu(order, catalog) for order in ask.orders)
+    committed = tuple(order for order in orders if order.terms in _COMMITTED or order.usd is not None)
+    capacity = _find_capacity(model, orders, ask, catalog, at)
+    hosted = _find_hosted(model, ask, catalog, at)
+    reference = Assumptions({row.name: read_assumption(row) for row in load_assumptions()})
+    assumptions = assume(ask, catalog, reference=reference, capacity=capacity, hosted=hosted, at=at)
+    fleet = Fleet(
+        gpus_per_replica=capacity.num_gpus if capacity else 1,
+        ordered_gpus=sum(order.count for order in committed if capacity and order.gpu == capacity.gpu),
+    )
+    return Prepared(
+        question=Question(
+            assumptions=assumptions,
+            fleet=fleet,
+            terms=_list_terms(capacity, fleet, catalog, at),
+            has_hosted=bool(hosted),
+            excluded=_exclude(ask, licence, capacity),
+        ),
+        model=model,
+        licence=licence,
+        capacity=capacity,
+        hosted=hosted,
+        committed=committed,
+        other_models=_list_models(catalog, at),
+    )
+
+
+def _find_model(name: str, catalog: Catalog) -> ModelRow:
+    found = catalog.model(name)
+    if found is not None:
+        return found
+    names = sorted({row.model for row in catalog.models})
+    close = difflib.get_close_matches(name.lower(), names, n=3, cutoff=0.5)
+    fix = f"Did you mean {', '.join(close)}?" if close else "`inhouse catalog models` lists them."
+    raise ConfigError(f"there is no open model {name!r} in the catalog.", fix=fix)
+
+
+def _name_gpu(order: GpuOrder, catalog: Catalog) -> GpuOrder:
+    """The order with the GPU's name in the catalog."""
+    found = catalog.gpu(order.gpu)
+    if found is None:
+        names = sorted({row.gpu for row in catalog.gpus})
+        raise ConfigError(
+            f"--gpus: there is no GPU {order.gpu!r} in the catalog.", fix=f"Use one of {', '.join(names)}."
+        )
+    return GpuOrder(count=order.count, gpu=found.gpu, terms=order.terms, usd=order.usd, until=order.until)
+
+
+def _find_capacity(
+    model: ModelRow, orders: tuple[GpuOrder, ...], ask: Ask, catalog: Catalog, at: date
+) -> CapacityRow | None:
+    """The configuration with the cheapest request; on the GPUs that were named, and small enough for them, if any are."""
+    rows = catalog.capacity_of(model.model, at)
+    if orders:
+        counts = {order.gpu: sum(other.count for other in orders if other.gpu == order.gpu) for order in orders}
+        named = [row for row in rows if row.gpu in counts]
+        rows = tuple([row for row in named if row.num_gpus <= counts[row.gpu]] or named)
+    priced = [row for row in rows if orders or MachineTerms.ON_DEMAND in find_gpu_prices(catalog, row.gpu, at)]
+    return min(priced, key=lambda row: _rate_capacity(row, ask, catalog, at), default=None)
+
+
+def _rate_capacity(row: CapacityRow, ask: Ask, catalog: Catalog, at: date) -> Decimal:
+    """Dollars (GPU-seconds, where the GPU has no price) of a request of this traffic on a busy replica."""
+    traffic = ask.traffic
+    tokens_in = Decimal(str(traffic.input_tokens_per_request or _TYPICAL_MIX[0]))
+    tokens_out = Decimal(str(traffic.output_tokens_per_request or _TYPICAL_MIX[1]))
+    seconds = row.seconds_per_input_token * tokens_in + row.seconds_per_output_token * tokens_out
+    price = find_gpu_prices(catalog, row.gpu, at).get(MachineTerms.ON_DEMAND)
+    return seconds * row.num_gpus * (price.usd_per_hour if price else 1)
+
+
+def _find_hosted(model: ModelRow, ask: Ask, catalog: Catalog, at: date) -> tuple[TokenPriceRow, ...]:
+    rows = catalog.prices.hosted_open(model.model, at)
+    if ask.hosted_provider is None:
+        return rows
+    named = tuple(row for row in rows if row.provider == ask.hosted_provider)
+    if not named:
+        known = ", ".join(sorted({row.provider for row in rows})) or "nobody that the catalog knows"
+        raise ConfigError(
+            f"--hosted: no price of {model.model} at {ask.hosted_provider!r} is known.", fix=f"It is hosted by {known}."
+        )
+    return named
+
+
+def _list_terms(capacity: CapacityRow | None, fleet: Fleet, catalog: Catalog, at: date) -> tuple[Terms, ...]:
+    """Terms with a price; `ordered` where GPUs of this kind are committed."""
+    if capacity is None:
+        return ()
+    priced = find_gpu_prices(catalog, capacity.gpu, at)
+    terms = [Terms(item.value) for item in priced]
+    if fleet.ordered_gpus and MachineTerms.ON_DEMAND in priced:
+        terms.insert(0, Terms.ORDERED)
+    return tuple(terms)
+
+
+def _exclude(ask: Ask, licence: LicenceVerdict, capacity: CapacityRow | None) -> Mapping[Family, str]:
+    excluded: dict[Family, str] = {}
+    if ask.is_own_only:
+        excluded = dict.fromkeys((Family.STAY, Family.CHEAPER, Family.HOSTED_OPEN), "own_only")
+    if licence.state is LicenceState.BLOCKED:
+        excluded[Family.SELF_HOST] = "licence"
+    elif capacity is None:
+        excluded[Family.SELF_HOST] = "no_capacity"
+    return excluded
+
+
+def _list_models(catalog: Catalog, at: date) -> tuple[str, ...]:
+    names = dict.fromkeys(row.model for row in catalog.models)
+    return tuple(name for name in names if catalog.capacity_of(name, at) or catalog.prices.hosted_open(name, at))

@@ -1,0 +1,74 @@
+"""Prices rows of usage, exactly: own rates first, then list prices less the discount, else unpriced. Reads no store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+from inhouse.catalog import PriceBook
+from inhouse.domain import ServiceTier, UsageRow
+from inhouse.planning import UNPRICED, CostBreakdown, TokenPrice, price_usage, read_token_price
+
+_ZERO = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnRates:
+    """What a contract with one provider says."""
+
+    price_book: str | None = None
+    """The company whose list prices apply; None: the provider's own name."""
+    discount: Decimal = _ZERO
+    """On list prices, as a share."""
+    models: Mapping[str, TokenPrice] = field(default_factory=dict[str, TokenPrice])
+    """Own prices by model, as they are."""
+
+
+class Pricer:
+    """Prices usage rows; each price is looked up once for a provider, model, tariff, day and prompt length."""
+
+    def __init__(self, book: PriceBook, own: Mapping[str, OwnRates] | None = None) -> None:
+        self._book = book
+        self._own = own or {}
+        self._found: dict[tuple[str, str, ServiceTier, int], list[tuple[int, TokenPrice]]] = {}
+
+    def price_row(self, row: UsageRow) -> CostBreakdown:
+        """What the requests of one row cost by list or contract, to the last digit.
+
+        A price that depends on the prompt's length is taken at the row's mean length, since single lengths are not in
+        a row. Unpriced where tokens, provider, model or a needed rate are not known.
+        """
+        if row.usage is None or row.provider is None or row.model is None:
+            return UNPRICED
+        mean_input = row.usage.input_total // row.num_requests if row.num_requests else 0
+        price = self.find_price(row.provider, row.model, row.tier, row.started_at, mean_input)
+        if price is None:
+            return UNPRICED
+        cost = price_usage(row.usage, price, discount=self._discount(row.provider, row.model))
+        if cost.request_usd:
+            return replace(cost, request_usd=cost.request_usd * (row.num_requests or 0))
+        return cost
+
+    def find_price(self, provider: str, model: str, tier: ServiceTier, at: float, mean_input: int) -> TokenPrice | None:
+        """The price of prompts of `mean_input` tokens at a Unix second, before any discount; None: not known."""
+        key = (provider, model, tier, int(at) // 86_400)
+        lengths = self._found.get(key)
+        if lengths is None:
+            lengths = self._found[key] = self._look_up(provider, model, tier, datetime.fromtimestamp(at, UTC).date())
+        reached = [price for start, price in lengths if start <= mean_input]
+        return reached[-1] if reached else None
+
+    def _look_up(self, provider: str, model: str, tier: ServiceTier, day: date) -> list[tuple[int, TokenPrice]]:
+        own = self._own.get(provider)
+        if own is not None and model in own.models:
+            price = own.models[model]
+            return [(0, replace(price, longer=())), *price.longer]
+        company = own.price_book if own is not None and own.price_book else provider
+        rows = self._book.token_prices_at(company, model, day, tier)
+        return [(row.from_input_tokens, read_token_price(row)) for row in rows]
+
+    def _discount(self, provider: str, model: str) -> Decimal:
+        own = self._own.get(provider)
+        return _ZERO if own is None or model in own.models else own.discount
