@@ -40,19 +40,21 @@ class PriceBook:
         Names are compared whole: a model that is not in the book is not guessed from a similar name.
         """
         named = [row for row in self.token_prices if row.provider == provider and model in {row.model, *row.also}]
-        return _pick(named, at) or _pick([row for row in self.token_prices if row.key == (provider, ANY_MODEL)], at)
+        return pick_row(named, at) or pick_row(
+            [row for row in self.token_prices if row.key == (provider, ANY_MODEL)], at
+        )
 
     def machine(self, name: str, at: date) -> MachineRow | None:
         """What a machine costs on a day."""
-        return _pick([row for row in self.machines if row.machine == name], at)
+        return pick_row([row for row in self.machines if row.machine == name], at)
 
     def engine_rate(
         self, model: str, machine: str, at: date, *, quantization: str | None = None
     ) -> EngineRateRow | None:
         """How long a machine is busy per token; the quantization's own row, else the model's."""
         named = [row for row in self.engine_rates if row.model == model and row.machine == machine]
-        own = _pick([row for row in named if row.quantization == quantization], at)
-        return own or _pick([row for row in named if row.quantization is None], at)
+        own = pick_row([row for row in named if row.quantization == quantization], at)
+        return own or pick_row([row for row in named if row.quantization is None], at)
 
 
 def load_price_book(folder: Path = BOOK_FOLDER) -> PriceBook:
@@ -62,20 +64,25 @@ def load_price_book(folder: Path = BOOK_FOLDER) -> PriceBook:
         ConfigError: a file is missing or not as it must be; names file, row and fix.
     """
     return PriceBook(
-        token_prices=_load_rows(folder / "token_prices.yaml", TokenPriceRow),
-        machines=_load_rows(folder / "machines.yaml", MachineRow),
-        engine_rates=_load_rows(folder / "engine_rates.yaml", EngineRateRow),
+        token_prices=load_rows(folder / "token_prices.yaml", TokenPriceRow),
+        machines=load_rows(folder / "machines.yaml", MachineRow),
+        engine_rates=load_rows(folder / "engine_rates.yaml", EngineRateRow),
     )
 
 
-def _pick(rows: Sequence[_DatedRowT], at: date) -> _DatedRowT | None:
+def pick_row(rows: Sequence[_DatedRowT], at: date) -> _DatedRowT | None:
     """The row in force: of those that have begun, the latest, if it has not ended."""
     begun = [row for row in rows if row.effective_from <= at]
     latest = max(begun, key=lambda row: row.effective_from, default=None)
     return latest if latest is not None and latest.is_in_force(at) else None
 
 
-def _load_rows(path: Path, kind: type[_DatedRowT]) -> tuple[_DatedRowT, ...]:
+def load_rows(path: Path, kind: type[_DatedRowT]) -> tuple[_DatedRowT, ...]:
+    """The rows of one file, in their order.
+
+    Raises:
+        ConfigError: the file is missing or not as it must be; names file, row and fix.
+    """
     rows: list[_DatedRowT] = []
     for number, raw in enumerate(_read_file(path)):
         location = SourceLocation(file=str(path), path=f"rows[{number}]")
