@@ -239,4 +239,12 @@ def test_a_row_that_says_nothing_of_itself_has_no_key() -> None:
 
 
 def test_the_books_folder_is_in_the_package() -> None:
-    assert {path.name for path in BOOK_FOLDER.iterdir()} == {"token_prices.yaml", "machines.yaml", "engine_rates.yaml"}
+    assert {path.name for path in BOOK_FOLDER.iterdir()} == {
+        "capacity.yaml",
+        "engine_rates.yaml",
+        "gpus.yaml",
+        "licences.yaml",
+        "machines.yaml",
+        "models.yaml",
+        "token_prices.yaml",
+    }

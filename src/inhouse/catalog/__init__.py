@@ -2,6 +2,27 @@
 
 from inhouse.catalog.assumptions import AssumptionRow, LearnRow, Unit, load_assumptions
 from inhouse.catalog.book import BOOK_FOLDER, PriceBook, load_price_book
+from inhouse.catalog.catalog import Catalog, load_catalog
+from inhouse.catalog.gpu_offers import GpuOffer, OfferFile, read_gpu_offers, summarize_offers, write_machine_rows
+from inhouse.catalog.hardware_rows import GpuRow, LinkKind
+from inhouse.catalog.licence_rows import (
+    AMOUNT_FACTS,
+    YES_NO_FACTS,
+    Commercial,
+    CompanyFact,
+    Comparison,
+    Confidence,
+    DutyTrigger,
+    FactTest,
+    LicenceCondition,
+    LicenceDuty,
+    LicenceEffect,
+    LicenceRow,
+    Region,
+    RegionExclusion,
+    RegionScope,
+)
+from inhouse.catalog.model_rows import Architecture, Attention, ModelFormat, ModelRow
 from inhouse.catalog.rows import (
     ANY_MODEL,
     CapacityRow,
@@ -14,19 +35,47 @@ from inhouse.catalog.rows import (
 )
 
 __all__ = [
+    "AMOUNT_FACTS",
     "ANY_MODEL",
     "BOOK_FOLDER",
+    "YES_NO_FACTS",
+    "Architecture",
     "AssumptionRow",
+    "Attention",
     "CapacityRow",
+    "Catalog",
+    "Commercial",
+    "CompanyFact",
+    "Comparison",
+    "Confidence",
     "DatedRow",
+    "DutyTrigger",
     "EngineRateRow",
+    "FactTest",
+    "GpuOffer",
+    "GpuRow",
     "LearnRow",
+    "LicenceCondition",
+    "LicenceDuty",
+    "LicenceEffect",
+    "LicenceRow",
+    "LinkKind",
     "MachineRow",
     "MachineTerms",
+    "ModelFormat",
+    "ModelRow",
+    "OfferFile",
     "PriceBook",
     "RateBasis",
+    "Region",
+    "RegionExclusion",
+    "RegionScope",
     "TokenPriceRow",
     "Unit",
     "load_assumptions",
+    "load_catalog",
     "load_price_book",
+    "read_gpu_offers",
+    "summarize_offers",
+    "write_machine_rows",
 ]

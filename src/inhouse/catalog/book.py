@@ -58,7 +58,7 @@ class PriceBook:
         for name in (model, ANY_MODEL):
             tariffs = self._tariffs.get((provider, name))
             lengths = None if tariffs is None else tariffs.get(tier)
-            row = None if lengths is None else _pick(lengths.get(0, ()), at)
+            row = None if lengths is None else pick_row(lengths.get(0, ()), at)
             if row is not None:
                 return row
         return None
@@ -74,7 +74,7 @@ class PriceBook:
         if base is None:
             return ()
         lengths = self._tariffs[(base.provider, base.model)][tier]
-        longer = (_pick(rows, at) for start, rows in sorted(lengths.items()) if start)
+        longer = (pick_row(rows, at) for start, rows in sorted(lengths.items()) if start)
         return (base, *(row for row in longer if row is not None))
 
     def hosted_open(self, open_model: str, at: date) -> tuple[TokenPriceRow, ...]:
@@ -89,15 +89,15 @@ class PriceBook:
 
     def machine(self, name: str, at: date) -> MachineRow | None:
         """What a machine costs on a day."""
-        return _pick([row for row in self.machines if row.machine == name], at)
+        return pick_row([row for row in self.machines if row.machine == name], at)
 
     def engine_rate(
         self, model: str, machine: str, at: date, *, quantization: str | None = None
     ) -> EngineRateRow | None:
         """How long a machine is busy per token; the quantization's own row, else the model's."""
         named = [row for row in self.engine_rates if row.model == model and row.machine == machine]
-        own = _pick([row for row in named if row.quantization == quantization], at)
-        return own or _pick([row for row in named if row.quantization is None], at)
+        own = pick_row([row for row in named if row.quantization == quantization], at)
+        return own or pick_row([row for row in named if row.quantization is None], at)
 
 
 def load_price_book(folder: Path = BOOK_FOLDER) -> PriceBook:
@@ -128,7 +128,7 @@ def _blend(row: TokenPriceRow) -> Decimal:
     return 5 * row.input_usd_per_mtok + row.output_usd_per_mtok
 
 
-def _pick(rows: Sequence[_DatedRowT], at: date) -> _DatedRowT | None:
+def pick_row(rows: Sequence[_DatedRowT], at: date) -> _DatedRowT | None:
     """The row in force: of those that have begun, the latest, if it has not ended. The rows are in date order."""
     for row in reversed(rows):
         if row.effective_from <= at:

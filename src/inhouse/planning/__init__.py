@@ -1,5 +1,29 @@
-"""Pure arithmetic: usage to money. No I/O, no clock, no prose."""
+"""Pure arithmetic: usage to money, memory, throughput, conditions of licences. No I/O, no clock, no prose."""
 
+from inhouse.planning.company import CompanyFacts
+from inhouse.planning.licences import (
+    DueDuty,
+    LicenceReason,
+    LicenceState,
+    LicenceVerdict,
+    judge_licence,
+    judge_model,
+)
+from inhouse.planning.memory import (
+    FitState,
+    KvFormat,
+    MemoryFit,
+    MemoryTerms,
+    ParameterCount,
+    ServingShape,
+    WeightBytes,
+    WeightFormat,
+    count_parameters,
+    fits,
+    kv_bytes_of_sequence,
+    kv_bytes_per_token,
+    weigh_model,
+)
 from inhouse.planning.prices import (
     UNPRICED,
     CostBreakdown,
@@ -13,17 +37,51 @@ from inhouse.planning.prices import (
     read_token_prices,
     self_host_price,
 )
+from inhouse.planning.throughput import (
+    RequestRate,
+    SaturatedPoint,
+    TwoRates,
+    make_saturated_point,
+    requests_per_second,
+    solve_two_rates,
+)
 
 __all__ = [
     "UNPRICED",
+    "CompanyFacts",
     "CostBreakdown",
+    "DueDuty",
     "EngineRate",
+    "FitState",
+    "KvFormat",
+    "LicenceReason",
+    "LicenceState",
+    "LicenceVerdict",
+    "MemoryFit",
+    "MemoryTerms",
+    "ParameterCount",
+    "RequestRate",
+    "SaturatedPoint",
+    "ServingShape",
     "TokenPrice",
+    "TwoRates",
+    "WeightBytes",
+    "WeightFormat",
     "compile_price_vector",
+    "count_parameters",
+    "fits",
+    "judge_licence",
+    "judge_model",
+    "kv_bytes_of_sequence",
+    "kv_bytes_per_token",
+    "make_saturated_point",
     "make_token_price",
     "price_usage",
     "read_engine_rate",
     "read_token_price",
     "read_token_prices",
+    "requests_per_second",
     "self_host_price",
+    "solve_two_rates",
+    "weigh_model",
 ]
