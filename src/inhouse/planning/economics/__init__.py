@@ -1,7 +1,7 @@
 """Build or buy: assumptions with ranges → draws → costs by option → a decision, as figures. No I/O, no prose."""
 
 from inhouse.planning.economics.assumptions import Assumption, Assumptions, Owner, read_assumption
-from inhouse.planning.economics.candidates import UseCaseTraffic, measure_moves
+from inhouse.planning.economics.candidates import UseCaseTraffic, measure_moves, measure_requests_per_second
 from inhouse.planning.economics.costs import HOURS_PER_MONTH, Fleet, OptionCosts, cost_options
 from inhouse.planning.economics.decision import (
     Band,
@@ -45,5 +45,6 @@ __all__ = [
     "decide",
     "list_options",
     "measure_moves",
+    "measure_requests_per_second",
     "read_assumption",
 ]

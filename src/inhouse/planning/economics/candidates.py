@@ -56,6 +56,11 @@ def measure_moves(
     )
 
 
+def measure_requests_per_second(values: Values) -> Band:
+    """What one saturated replica serves of the mean request."""
+    return measure_band(1 / replica_seconds_per_request(values))
+
+
 def _narrow(values: Values, item: UseCaseTraffic) -> Values:
     """The same assumptions with this use case's mean request."""
     own = {

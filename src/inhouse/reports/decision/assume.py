@@ -63,7 +63,7 @@ def assume(
 
 def _read_traffic(traffic: Traffic) -> Iterator[Assumption]:
     def exact(name: str, label: str, value: float | Decimal, unit: Unit) -> Assumption:
-        return _make(name, label, (float(value),) * 3, unit, (traffic.owner, traffic.source))
+        return _make(name, label, _exactly(value), unit, (traffic.owner, traffic.source))
 
     yield exact("spend_usd_per_month", "the API bill of a month", traffic.usd_per_month, Unit.USD_PER_MONTH)
     for name, label, value in (
@@ -89,7 +89,7 @@ def _read_traffic(traffic: Traffic) -> Iterator[Assumption]:
 
 def _read_people(ask: Ask, reference: Assumptions) -> Iterator[Assumption]:
     by_user = (Owner.TYPED, "given by you")
-    yield _make("fte_share", "engineers for self-hosting, full-time", (ask.fte_share,) * 3, Unit.FTE, by_user)
+    yield _make("fte_share", "engineers for self-hosting, full-time", _exactly(ask.fte_share), Unit.FTE, by_user)
     if ask.fte_usd_per_month is not None:
         value = float(ask.fte_usd_per_month)
         yield replace(
@@ -127,7 +127,7 @@ def _read_capacity(capacity: CapacityRow | None, catalog: Catalog, at: date) -> 
         ("seconds_per_input_token", "seconds of a replica for a prompt token", capacity.seconds_per_input_token),
         ("seconds_per_output_token", "seconds of a replica for an answer token", capacity.seconds_per_output_token),
     ):
-        yield _make(name, label, (float(value),) * 3, Unit.SECONDS_PER_TOKEN, by_catalog)
+        yield _make(name, label, _exactly(value), Unit.SECONDS_PER_TOKEN, by_catalog)
     error = min(float(capacity.relative_error), 0.9)
     label = "throughput beside what two points predict"
     interval = (Owner.CATALOG, f"P90 of the error of such a prediction: ± {error:.0%} ({capacity.num_points} points)")
@@ -216,6 +216,10 @@ def _read_typed(item: Assumption, typed: TypedRange) -> Assumption:
     return replace(
         item, low=typed.low, mid=typed.mid, high=typed.high, owner=Owner.TYPED, source="given by you (--set)"
     )
+
+
+def _exactly(value: float | Decimal) -> tuple[float, float, float]:
+    return (float(value), float(value), float(value))
 
 
 def _make(

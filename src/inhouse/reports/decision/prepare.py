@@ -1,4 +1,4 @@
-"""From what is asked to a question that can be decided: which model, on which GPUs, at which host, and what is ruled out."""
+"""From what is asked to a question that can be decided: which model, which GPUs, which host, what is ruled out."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _name_gpu(order: GpuOrder, catalog: Catalog) -> GpuOrder:
 def _find_capacity(
     model: ModelRow, orders: tuple[GpuOrder, ...], ask: Ask, catalog: Catalog, at: date
 ) -> CapacityRow | None:
-    """The configuration with the cheapest request; on the GPUs that were named, and small enough for them, if any are."""
+    """The configuration with the cheapest request; on the GPUs that were named, if any, and small enough for them."""
     rows = catalog.capacity_of(model.model, at)
     if orders:
         counts = {order.gpu: sum(other.count for other in orders if other.gpu == order.gpu) for order in orders}
