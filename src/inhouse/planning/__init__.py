@@ -1,5 +1,6 @@
 """Pure arithmetic: usage to money. No I/O, no clock, no prose."""
 
+from inhouse.planning.hours import HourSums, aggregate_hours
 from inhouse.planning.prices import (
     UNPRICED,
     CostBreakdown,
@@ -17,7 +18,9 @@ __all__ = [
     "UNPRICED",
     "CostBreakdown",
     "EngineRate",
+    "HourSums",
     "TokenPrice",
+    "aggregate_hours",
     "compile_price_vector",
     "make_token_price",
     "price_usage",
