@@ -38,6 +38,7 @@ from inhouse.domain.snapshot import (
 )
 from inhouse.domain.trace import Attempt, Trace, TraceClose, TraceOpen, TraceStatus
 from inhouse.domain.usage import USAGE_BUCKETS, PriceVector, Usage, UsageBasis, format_usd
+from inhouse.domain.usage_record import MOMENT_S, PICO_PER_USD, UsageRecord, from_pico_usd, to_pico_usd
 from inhouse.domain.usage_row import DAY_S, HOUR_S, ServiceTier, UsageRow
 
 __all__ = [
@@ -45,7 +46,9 @@ __all__ = [
     "ERROR_HELP",
     "ERROR_TYPES",
     "HOUR_S",
+    "MOMENT_S",
     "OWN_PROCESSOR",
+    "PICO_PER_USD",
     "USAGE_BUCKETS",
     "ApiKey",
     "Attempt",
@@ -90,11 +93,14 @@ __all__ = [
     "TraceStatus",
     "Usage",
     "UsageBasis",
+    "UsageRecord",
     "UsageRow",
     "Variant",
     "compute_digest",
     "digest_variant",
     "format_usd",
+    "from_pico_usd",
     "make_trace_id",
     "make_trace_tails",
+    "to_pico_usd",
 ]

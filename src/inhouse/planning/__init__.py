@@ -1,6 +1,7 @@
 """Pure arithmetic: usage to money, memory, throughput, conditions of licences. No I/O, no clock, no prose."""
 
 from inhouse.planning.company import CompanyFacts
+from inhouse.planning.hours import HourSums, aggregate_hours
 from inhouse.planning.licences import (
     DueDuty,
     LicenceReason,
@@ -53,6 +54,7 @@ __all__ = [
     "DueDuty",
     "EngineRate",
     "FitState",
+    "HourSums",
     "KvFormat",
     "LicenceReason",
     "LicenceState",
@@ -67,6 +69,7 @@ __all__ = [
     "TwoRates",
     "WeightBytes",
     "WeightFormat",
+    "aggregate_hours",
     "compile_price_vector",
     "count_parameters",
     "fits",

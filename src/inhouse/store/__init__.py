@@ -21,14 +21,20 @@ from inhouse.store.rows import (
 from inhouse.store.snapshots import SnapshotRepository
 from inhouse.store.store import Store, open_store
 from inhouse.store.traces import TraceRepository
+from inhouse.store.usage import EVALS_SOURCE, TRACES_SOURCE, UsageRepository
+from inhouse.store.usage_rows import ImportCounts, ImportRow, UsageImport
 
 __all__ = [
+    "EVALS_SOURCE",
     "GATEWAY_LOST",
+    "TRACES_SOURCE",
     "EvalOutputRow",
     "EvalRepository",
     "EvalRunRow",
     "EvalRunStatus",
     "EvalScoreRow",
+    "ImportCounts",
+    "ImportRow",
     "Quantiles",
     "ReplicaRepository",
     "ReplicaRow",
@@ -43,5 +49,7 @@ __all__ = [
     "TraceRepository",
     "TraceSummary",
     "TraceSummaryRow",
+    "UsageImport",
+    "UsageRepository",
     "open_store",
 ]

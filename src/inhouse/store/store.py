@@ -12,6 +12,7 @@ from inhouse.store.replicas import ReplicaRepository
 from inhouse.store.responses import ResponseRepository
 from inhouse.store.snapshots import SnapshotRepository
 from inhouse.store.traces import TraceRepository
+from inhouse.store.usage import UsageRepository
 
 
 class Store:
@@ -24,6 +25,7 @@ class Store:
         self.snapshots = SnapshotRepository(database)
         self.evals = EvalRepository(database)
         self.responses = ResponseRepository(database)
+        self.usage = UsageRepository(database)
 
     def close(self) -> None:
         """Close every connection."""

@@ -174,3 +174,54 @@ EVAL_SCORES = sa.Table(
     sa.Column("is_scored", sa.Boolean, nullable=False),
     sa.Column("explanation", sa.Text, nullable=False),
 )
+
+# A file that was imported, and what it changed.
+USAGE_IMPORTS = sa.Table(
+    "usage_imports",
+    METADATA,
+    sa.Column("import_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("account", sa.Text, nullable=False),
+    # Length of the periods and the labels that they are grouped by; empty for single requests.
+    sa.Column("grouped_by", sa.Text, nullable=False),
+    sa.Column("imported_at", sa.Double, nullable=False),
+    sa.Column("since", sa.BigInteger),
+    sa.Column("until", sa.BigInteger),
+    sa.Column("num_new", sa.BigInteger, nullable=False),
+    sa.Column("num_replaced", sa.BigInteger, nullable=False),
+    sa.Column("num_same", sa.BigInteger, nullable=False),
+    sa.Column("num_fuller", sa.BigInteger, nullable=False),
+)
+
+# A record belongs to the import that brought its present figures. Null is "not stated".
+USAGE_RECORDS = sa.Table(
+    "usage_records",
+    METADATA,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("record_id", sa.Text, primary_key=True),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("width_s", sa.BigInteger, nullable=False),
+    sa.Column("provider", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("project", sa.Text),
+    sa.Column("key", sa.Text),
+    sa.Column("task", sa.Text),
+    sa.Column("template", sa.Text),
+    sa.Column("tier", sa.Text, nullable=False),
+    sa.Column("num_requests", sa.BigInteger),
+    sa.Column("input_uncached", sa.BigInteger),
+    sa.Column("cache_read", sa.BigInteger),
+    sa.Column("cache_write", sa.BigInteger),
+    sa.Column("output_visible", sa.BigInteger),
+    sa.Column("output_reasoning", sa.BigInteger),
+    sa.Column("cache_write_1h", sa.BigInteger),
+    sa.Column("input_audio", sa.BigInteger),
+    sa.Column("output_audio", sa.BigInteger),
+    # Whole pico-dollars, so that SQL sums them exactly.
+    sa.Column("stated_pico_usd", sa.BigInteger),
+    sa.Column("import_id", sa.Integer, sa.ForeignKey("usage_imports.import_id"), nullable=False),
+    # None by import: taking one back reads the table once, and each index costs every record of every import.
+    sa.Index(None, "started_at"),
+)

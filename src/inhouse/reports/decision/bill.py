@@ -148,7 +148,9 @@ def read_bill(rows: Sequence[UsageRow], pricer: Pricer, source: Source) -> tuple
     priced = [msgspec.structs.replace(row, stated_usd=cost.usd) for row, cost in zip(paid, costs, strict=True)]
     profile = profile_usage(priced)
     if profile is None:
-        raise ConfigError("There is no usage of paid APIs in it.", fix="Give an export with at least one day of requests.")
+        raise ConfigError(
+            "There is no usage of paid APIs in it.", fix="Give an export with at least one day of requests."
+        )
     total = _add(costs)
     if total.usd == 0:
         raise ConfigError(
@@ -340,7 +342,7 @@ def _make_scope(profile: UsageProfile, rows: Sequence[UsageRow], source: Source)
 
 def _reconcile(total: _Sums, source: Source) -> Reconciliation:
     return Reconciliation(
-        computed_usd=total.computed_usd if total.computed_usd else None,
+        computed_usd=total.computed_usd or None,
         stated_usd=total.stated_usd if total.is_all_stated else None,
         invoice_usd=source.invoice_usd,
         num_unpriced_requests=total.num_unpriced_requests,
