@@ -31,7 +31,7 @@ OWN_PROVIDER = "own"
 _MTOK = Decimal(1_000_000)
 _ZERO = Decimal(0)
 _NOMINAL_TOKENS = 2_400
-"""Tokens of the request that stands in where a source counts none: costs follow tokens, so that its size changes none."""
+"""Tokens of the request that stands in where a source counts none: costs follow tokens, its size changes none."""
 _CACHED = "cache_read"
 _OUTPUTS = frozenset({"output_visible", "output_reasoning", "output_audio"})
 _INPUTS = frozenset(USAGE_BUCKETS) - _OUTPUTS - {_CACHED}
@@ -285,28 +285,20 @@ def _find_reasons(
     case: UseCaseUsage, cost: _Sums, share: float | None, templates: frozenset[str | None]
 ) -> Iterator[str]:
     """What speaks for or against beginning with it, as codes."""
-    usage, mean = case.totals.usage or Usage(), case.totals.mean_input
-    if templates and None not in templates:
-        if len(templates) == 1:
-            yield "one_template"
-        elif len(templates) >= _NUM_MIXED_TEMPLATES:
-            yield "mixed_templates"
-    if case.num_pooled > 1:
-        yield "mixed_templates"
-    if mean is not None and mean < _SHORT_TOKENS:
-        yield "short_prompts"
-    if mean is not None and mean > _LONG_TOKENS:
-        yield "long_prompts"
-    if case.peak is not None and case.peak.factor < _STEADY_PEAK:
-        yield "steady"
-    if case.totals.num_tokens and (usage.input_audio + usage.output_audio) / case.totals.num_tokens > _AUDIO_SHARE:
-        yield "audio"
-    if (case.totals.batch_share or 0) > _BATCH_SHARE:
-        yield "batch"
-    if cost.num_unpriced_requests:
-        yield "unpriced"
-    if share is not None and share < _SMALL_SHARE:
-        yield "small"
+    usage, mean, num_tokens = case.totals.usage or Usage(), case.totals.mean_input, case.totals.num_tokens
+    is_labelled = bool(templates) and None not in templates
+    tests = {
+        "one_template": is_labelled and len(templates) == 1,
+        "mixed_templates": case.num_pooled > 1 or (is_labelled and len(templates) >= _NUM_MIXED_TEMPLATES),
+        "short_prompts": mean is not None and mean < _SHORT_TOKENS,
+        "long_prompts": mean is not None and mean > _LONG_TOKENS,
+        "steady": case.peak is not None and case.peak.factor < _STEADY_PEAK,
+        "audio": usage.input_audio + usage.output_audio > _AUDIO_SHARE * num_tokens,
+        "batch": (case.totals.batch_share or 0) > _BATCH_SHARE,
+        "unpriced": cost.num_unpriced_requests > 0,
+        "small": share is not None and share < _SMALL_SHARE,
+    }
+    yield from (code for code, holds in tests.items() if holds)
 
 
 def _make_case_traffic(case: UseCaseUsage, line: UseCaseLine, month: float) -> UseCaseTraffic | None:
