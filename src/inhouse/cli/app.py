@@ -9,6 +9,7 @@ import typer
 
 from inhouse import __version__
 from inhouse.cli.check import check
+from inhouse.cli.decide import decide
 from inhouse.cli.demo import demo
 from inhouse.cli.evals import eval_app
 from inhouse.cli.imports import import_app
@@ -43,7 +44,7 @@ def root(
     """Serve open models, route hybrid, evaluate before any change, watch quality and cost."""
 
 
-for command in (demo, up, check, init, status):
+for command in (decide, demo, up, check, init, status):
     app.command()(command)
 app.add_typer(import_app, name="import")
 app.add_typer(eval_app, name="eval")

@@ -17,6 +17,8 @@ from inhouse.control.settings import AdminSettings
 from inhouse.domain import OWN_PROCESSOR, ConfigError, SourceLocation
 from inhouse.domain.settings import Settings
 from inhouse.gateway.settings import GatewaySettings
+from inhouse.planning import CompanyFacts
+from inhouse.reports.settings import TeamSettings
 from inhouse.routing.settings import RouteSettings
 from inhouse.serving.settings import DeploymentSettings
 
@@ -71,6 +73,10 @@ class InhouseFile(Settings):
     """Models on own machines by name; each is an endpoint."""
     routes: dict[str, RouteSettings] = Field(min_length=1)
     """Public model names that clients send."""
+    team: TeamSettings = TeamSettings()
+    """The people who would run the platform; decisions and reports count their time."""
+    company: CompanyFacts = CompanyFacts()
+    """What licences of models ask about you."""
     observe: ObserveSettings | None = None
     """Observe mode, see `inhouse up --observe`: in place of routes."""
 

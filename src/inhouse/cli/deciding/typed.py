@@ -42,6 +42,20 @@ def read_gpus(text: str) -> GpuOrder:
     )
 
 
+def read_model(text: str | None) -> tuple[str | None, str | None]:
+    """`PROVIDER/MODEL`; (None, None) where nothing is given.
+
+    Raises:
+        ConfigError: it has another form.
+    """
+    if text is None:
+        return None, None
+    provider, slash, model = text.strip().partition("/")
+    if not (provider and slash and model):
+        raise ConfigError(f"--model {text!r} is not understood.", fix="Write PROVIDER/MODEL, e.g. `openai/gpt-5-mini`.")
+    return provider, model
+
+
 def read_settings(texts: Sequence[str]) -> dict[str, TypedRange]:
     """`NAME=VALUE`, `NAME=LOW..HIGH` (the middle halfway) or `NAME=LOW..MID..HIGH`, by name.
 

@@ -1,6 +1,7 @@
 """The one page of a decision: from figures and facts to a question, its answer, and the words, plots and tables."""
 
 from inhouse.reports.decision.assemble import Bill, Making, find_moving_option, make_report
+from inhouse.reports.decision.bill import Source, TypedTraffic, read_bill, type_bill
 from inhouse.reports.decision.inputs import Ask, GpuOrder, Traffic, TypedRange
 from inhouse.reports.decision.prepare import Prepared, prepare
 from inhouse.reports.decision.report import (
@@ -27,10 +28,14 @@ __all__ = [
     "Prepared",
     "Reconciliation",
     "Scope",
+    "Source",
     "Traffic",
     "TypedRange",
+    "TypedTraffic",
     "UseCaseLine",
     "find_moving_option",
     "make_report",
     "prepare",
+    "read_bill",
+    "type_bill",
 ]

@@ -1,0 +1,104 @@
+"""Where `--from` leads: files of usage, shipped examples, the own traces, or what was imported. Prices nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from inhouse.cli.config import Configuration
+from inhouse.cli.terminal import err
+from inhouse.cli.usage_files import ReadOptions, Report, example_file, read_usage_file
+from inhouse.domain import ConfigError, UsageRow
+from inhouse.planning import HourSums
+from inhouse.reports.decision import Basis, Source
+from inhouse.store import TRACES_SOURCE, open_store
+
+FROM_TRACES = "traces"
+FROM_IMPORTS = "imported"
+_EXAMPLE = "example:"
+_PROGRESS_FROM_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """Usage rows and what is known of where they come from."""
+
+    rows: Sequence[UsageRow]
+    source: Source
+
+
+def read_usage(
+    names: Sequence[str], configuration: Configuration | None, store_url: str | None, invoice_usd: Decimal | None
+) -> Read:
+    """The usage that `--from` names: one kind of place, one or several files.
+
+    Raises:
+        ConfigError: a file is malformed or not there, or places are mixed.
+        StateError: the store cannot be opened.
+    """
+    places = {FROM_TRACES, FROM_IMPORTS}.intersection(names)
+    if places and len(names) > 1:
+        raise ConfigError(
+            f"--from {' '.join(names)}: the same traffic would count twice.",
+            fix="Name files, or `traces`, or `imported`.",
+        )
+    if places:
+        return _read_store(names[0], configuration, store_url, invoice_usd)
+    return _read_files(names, invoice_usd)
+
+
+def _read_store(name: str, configuration: Configuration | None, store_url: str | None, invoice: Decimal | None) -> Read:
+    url = store_url or (configuration.store_url if configuration is not None else None)
+    if url is None:
+        raise ConfigError(
+            f"--from {name} needs a store.", fix="Name the file of the installation with -c, or the store with --store."
+        )
+    with open_store(url) as store:
+        is_traces = name == FROM_TRACES
+        known = list(store.usage.hours(sources=[TRACES_SOURCE] if is_traces else None))
+    rows = known if is_traces else [row for row in known if row.source not in {TRACES_SOURCE, "evals"}]
+    if not rows:
+        words = "inhouse has recorded no request yet" if is_traces else "nothing was imported into it yet"
+        fix = "Send traffic through it first." if is_traces else "`inhouse import --help` lists the formats."
+        raise ConfigError(f"--from {name}: {words}.", fix=fix)
+    basis = Basis.MEASURED if is_traces else Basis.IMPORTED
+    return Read(
+        rows, Source(basis=basis, names=("own traces" if is_traces else "imported usage",), invoice_usd=invoice)
+    )
+
+
+def _read_files(names: Sequence[str], invoice: Decimal | None) -> Read:
+    sums, notes = HourSums(), list[str]()
+    for name in names:
+        path = example_file(name.removeprefix(_EXAMPLE)) if name.startswith(_EXAMPLE) else Path(name)
+        notes += _add_file(path, sums)
+    is_example = any(name.startswith(_EXAMPLE) or Path(name).name.startswith("example-") for name in names)
+    labels = tuple(Path(name).name for name in names)
+    source = Source(basis=Basis.IMPORTED, names=labels, is_example=is_example, invoice_usd=invoice, notes=tuple(notes))
+    return Read(sums.rows(), source)
+
+
+def _add_file(path: Path, sums: HourSums) -> list[str]:
+    """Add a file's records, each once; returns the report's warnings."""
+    bar = Progress(TextColumn(f"reading {path.name}"), BarColumn(), TimeRemainingColumn(), console=err, transient=True)
+    with bar:
+        task = bar.add_task("read", total=None, visible=False)
+        file = read_usage_file(path, options=ReadOptions(advance=lambda num_bytes: bar.advance(task, num_bytes)))
+        bar.update(task, total=file.num_bytes, visible=file.num_bytes >= _PROGRESS_FROM_BYTES)
+        for record in file.records:
+            sums.add(record)
+    return _list_notes(file.report)
+
+
+def _list_notes(report: Report) -> list[str]:
+    notes = [f"{count:,} records left out: {reason}" for reason, count in report.skipped.items()]
+    notes += [f"{count:,} × {words}" for words, count in report.warnings.items()]
+    if report.num_duplicates:
+        notes.append(f"{report.num_duplicates:,} duplicates within the file counted once")
+    if report.has_more:
+        notes.append("the export says that more pages follow: it is not whole")
+    return notes
