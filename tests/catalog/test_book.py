@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from inhouse.catalog import ANY_MODEL, BOOK_FOLDER, DatedRow, MachineTerms, PriceBook, RateBasis, load_price_book
-from inhouse.domain import ConfigError
+from inhouse.domain import ConfigError, ServiceTier
 
 DAY = date(2026, 11, 23)
 TOKEN_ROW = """
@@ -80,7 +80,7 @@ def test_the_demonstrations_prices_are_there(book: PriceBook) -> None:
 def test_companies_have_real_dated_rows(book: PriceBook) -> None:
     real = [row for row in book.token_prices if not row.is_simulated]
     assert len(real) >= 12
-    assert {row.provider for row in real} == {"openai", "anthropic", "mistral", "google"}
+    assert {"openai", "anthropic", "mistral", "google", "x-ai", "groq", "together"} <= set(book.companies)
     assert all(row.source.startswith("https://") for row in real)
     mini = book.token_price("openai", "gpt-5-mini-2025-08-07", DAY)
     assert mini is not None
@@ -142,6 +142,67 @@ def test_the_row_in_force_on_the_day_is_taken(tmp_path: Path) -> None:
     assert price_on(date(2026, 6, 1)) == 3
     assert price_on(date(2026, 9, 30)) == 4
     assert price_on(date(2026, 10, 1)) is None
+
+
+def test_a_price_by_the_prompts_length_is_several_rows_and_the_shortest_is_the_flat_one(tmp_path: Path) -> None:
+    long = TOKEN_ROW.replace("    input", "    from_input_tokens: 272001\n    input").replace('"2"', '"4"')
+    later = long.replace("effective_from: 2026-01-01", "effective_from: 2026-06-01").replace('"4"', '"5"')
+    longest = long.replace("272001", "1000001").replace("effective_from: 2026-01-01", "effective_from: 2026-06-01")
+    book = load_price_book(write_book(tmp_path, prices=longest + long + later + TOKEN_ROW))
+
+    def list_ids(day: date, name: str = "gpt-a") -> list[str]:
+        return [row.price_id for row in book.token_prices_at("openai", name, day)]
+
+    assert list_ids(date(2026, 5, 1)) == ["openai/gpt-a@2026-01-01", "openai/gpt-a@2026-01-01+272001"]
+    assert list_ids(DAY, "gpt-a-2026-01-01") == [
+        "openai/gpt-a@2026-01-01",
+        "openai/gpt-a@2026-06-01+272001",
+        "openai/gpt-a@2026-06-01+1000001",
+    ]
+    assert list_ids(date(2025, 1, 1)) == []
+    flat = book.token_price("openai", "gpt-a", DAY)
+    assert flat is not None
+    assert flat.input_usd_per_mtok == 2
+
+
+def test_each_tariff_has_rows_of_its_own_under_every_name_of_the_model(tmp_path: Path) -> None:
+    batch = TOKEN_ROW.replace("    also: [gpt-a-2026-01-01]\n", "    tier: batch\n").replace('"2"', '"1"')
+    long = batch.replace("    tier: batch", "    tier: batch\n    from_input_tokens: 9").replace('"1"', '"3"')
+    book = load_price_book(write_book(tmp_path, prices=TOKEN_ROW + batch + long))
+    rows = book.token_prices_at("openai", "gpt-a-2026-01-01", DAY, ServiceTier.BATCH)
+    assert [(row.price_id, row.input_usd_per_mtok) for row in rows] == [
+        ("openai/gpt-a@2026-01-01+batch", 1),
+        ("openai/gpt-a@2026-01-01+batch+9", 3),
+    ]
+    assert book.token_price("openai", "gpt-a", DAY, ServiceTier.FLEX) is None
+    with pytest.raises(ConfigError, match=r"rows\[1\]: openai/gpt-a/batch/9 from 2026-01-01 stands twice"):
+        load_price_book(write_book(tmp_path, prices=long + long))
+
+
+def test_open_weights_are_found_at_all_their_hosts_cheapest_first(book: PriceBook) -> None:
+    rows = book.hosted_open("gpt-oss-120b", date(2026, 11, 28))
+    costs = [5 * row.input_usd_per_mtok + row.output_usd_per_mtok for row in rows]
+    assert costs == sorted(costs)
+    listed = {row.provider: (row.input_usd_per_mtok, row.output_usd_per_mtok) for row in rows}
+    for host in ("aws", "databricks", "fireworks", "groq", "together"):
+        assert listed[host] == (Decimal("0.15"), Decimal("0.6"))
+    assert book.hosted_open("gpt-oss-120b", date(2020, 1, 1)) == ()
+    assert book.hosted_open("no-such-model", DAY) == ()
+
+
+def test_a_model_that_is_hosted_no_longer_with_those_weights_is_not_found(tmp_path: Path) -> None:
+    hosted = TOKEN_ROW.replace("    input", "    open_model: gpt-oss-20b\n    input")
+    other = TOKEN_ROW.replace("effective_from: 2026-01-01", "effective_from: 2026-06-01")
+    book = load_price_book(write_book(tmp_path, prices=hosted + other))
+    assert len(book.hosted_open("gpt-oss-20b", date(2026, 5, 1))) == 1
+    assert book.hosted_open("gpt-oss-20b", DAY) == ()
+
+
+def test_ids_and_keys_of_plain_rows_are_what_they_were(book: PriceBook) -> None:
+    """They stand in traces."""
+    row = book.token_price("openai", "gpt-5-mini", DAY)
+    assert row is not None
+    assert (row.price_id, row.key) == ("openai/gpt-5-mini@2026-11-23", ("openai", "gpt-5-mini"))
 
 
 def test_a_quantizations_own_rate_wins(tmp_path: Path) -> None:
