@@ -1,4 +1,7 @@
-"""`inhouse import`: read another gateway's configuration, write an inhouse file and say what became of every key."""
+"""`inhouse import litellm`: read another gateway's configuration, write an inhouse file and report on every key.
+
+The other commands of the group read usage exports; they stand in `usage_imports`.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +24,10 @@ from inhouse.cli.litellm import (
     render_report,
 )
 from inhouse.cli.terminal import out
+from inhouse.cli.usage_imports import USAGE_COMMANDS
 from inhouse.domain import ConfigError
 
-import_app = typer.Typer(help="Take over another gateway's configuration.", no_args_is_help=True)
+import_app = typer.Typer(help="Take over another gateway's configuration, or usage exports.", no_args_is_help=True)
 
 _SAMPLE_URL = "https://not-read-here.invalid"
 _SAMPLE_TEXT = "not-read-here-not-read-here"
@@ -31,7 +35,7 @@ _SAMPLE_TEXT = "not-read-here-not-read-here"
 
 @import_app.callback()
 def imports() -> None:
-    """Take over another gateway's configuration."""
+    """Take over another gateway's configuration, or usage exports."""
 
 
 @import_app.command("litellm")
@@ -98,3 +102,7 @@ def _print_next(imported: Imported, out_file: Path, report: Path | None) -> None
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else noun + 's'}"
+
+
+for _name, _command in USAGE_COMMANDS.items():
+    import_app.command(_name)(_command)

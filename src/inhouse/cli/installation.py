@@ -46,6 +46,15 @@ def open_installation(file: Path) -> Generator[Installation]:
         yield Installation(configuration, state, store)
 
 
+def find_store_url(file: Path) -> str:
+    """The store that a configuration file names; environment variables that only running needs may be missing.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    return load_config(file, PlaceholderEnvironment(os.environ)).store_url
+
+
 class PlaceholderEnvironment(dict[str, str]):
     """The environment; a variable that is not set reads as a placeholder that passes for a key."""
 

@@ -27,6 +27,11 @@ class Store:
         self.responses = ResponseRepository(database)
         self.usage = UsageRepository(database)
 
+    @property
+    def label(self) -> str:
+        """Its URL without password and options."""
+        return self._database.label
+
     def close(self) -> None:
         """Close every connection."""
         self._database.close()
