@@ -77,6 +77,14 @@ class PriceBook:
         longer = (pick_row(rows, at) for start, rows in sorted(lengths.items()) if start)
         return (base, *(row for row in longer if row is not None))
 
+    def first_day(self, provider: str, model: str, tier: ServiceTier = ServiceTier.STANDARD) -> date | None:
+        """The first day on which the list price of a provider's model is known; None where it never is."""
+        for name in (model, ANY_MODEL):
+            rows = self._tariffs.get((provider, name), {}).get(tier, {}).get(0)
+            if rows:
+                return rows[0].effective_from
+        return None
+
     def hosted_open(self, open_model: str, at: date) -> tuple[TokenPriceRow, ...]:
         """The standard list prices at which providers host a catalog model's open weights, cheapest first.
 

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 
 from inhouse.catalog import PriceBook
-from inhouse.domain import ServiceTier, UsageRow
+from inhouse.domain import DAY_S, ServiceTier, UsageRow
 from inhouse.planning import UNPRICED, CostBreakdown, TokenPrice, price_usage, read_token_price
 
 _ZERO = Decimal(0)
@@ -26,13 +26,32 @@ class OwnRates:
     """Own prices by model, as they are."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The price of one model, tariff and day, by the prompt length that each part begins at, ascending."""
+
+    lengths: tuple[tuple[int, TokenPrice], ...]
+    is_backdated: bool = False
+
+    def reach(self, mean_input: int) -> TokenPrice | None:
+        """The price of prompts of this length; None where nothing is known."""
+        reached = [price for start, price in self.lengths if start <= mean_input]
+        return reached[-1] if reached else None
+
+
 class Pricer:
-    """Prices usage rows; each price is looked up once for a provider, model, tariff, day and prompt length."""
+    """Prices usage rows; each price is looked up once for a provider, model, tariff and day.
+
+    A row of the price book often begins on the day on which it was first read. Usage from before is priced by that
+    first row too, and counted in `num_backdated`: the price was not checked for its day.
+    """
 
     def __init__(self, book: PriceBook, own: Mapping[str, OwnRates] | None = None) -> None:
         self._book = book
         self._own = own or {}
-        self._found: dict[tuple[str, str, ServiceTier, int], list[tuple[int, TokenPrice]]] = {}
+        self._found: dict[tuple[str, str, ServiceTier, int], _Found] = {}
+        self.num_backdated = 0
+        """Rows that were priced by a list price that is known only from a later day on."""
 
     def price_row(self, row: UsageRow) -> CostBreakdown:
         """What the requests of one row cost by list or contract, to the last digit.
@@ -43,9 +62,11 @@ class Pricer:
         if row.usage is None or row.provider is None or row.model is None:
             return UNPRICED
         mean_input = row.usage.input_total // row.num_requests if row.num_requests else 0
-        price = self.find_price(row.provider, row.model, row.tier, row.started_at, mean_input)
+        found = self._find(row.provider, row.model, row.tier, row.started_at)
+        price = found.reach(mean_input)
         if price is None:
             return UNPRICED
+        self.num_backdated += found.is_backdated
         cost = price_usage(row.usage, price, discount=self._discount(row.provider, row.model))
         if cost.request_usd:
             return replace(cost, request_usd=cost.request_usd * (row.num_requests or 0))
@@ -53,21 +74,25 @@ class Pricer:
 
     def find_price(self, provider: str, model: str, tier: ServiceTier, at: float, mean_input: int) -> TokenPrice | None:
         """The price of prompts of `mean_input` tokens at a Unix second, before any discount; None: not known."""
-        key = (provider, model, tier, int(at) // 86_400)
-        lengths = self._found.get(key)
-        if lengths is None:
-            lengths = self._found[key] = self._look_up(provider, model, tier, datetime.fromtimestamp(at, UTC).date())
-        reached = [price for start, price in lengths if start <= mean_input]
-        return reached[-1] if reached else None
+        return self._find(provider, model, tier, at).reach(mean_input)
 
-    def _look_up(self, provider: str, model: str, tier: ServiceTier, day: date) -> list[tuple[int, TokenPrice]]:
+    def _find(self, provider: str, model: str, tier: ServiceTier, at: float) -> _Found:
+        key = (provider, model, tier, int(at) // DAY_S)
+        found = self._found.get(key)
+        if found is None:
+            found = self._found[key] = self._look_up(provider, model, tier, datetime.fromtimestamp(at, UTC).date())
+        return found
+
+    def _look_up(self, provider: str, model: str, tier: ServiceTier, day: date) -> _Found:
         own = self._own.get(provider)
         if own is not None and model in own.models:
             price = own.models[model]
-            return [(0, replace(price, longer=())), *price.longer]
+            return _Found(((0, replace(price, longer=())), *price.longer))
         company = own.price_book if own is not None and own.price_book else provider
-        rows = self._book.token_prices_at(company, model, day, tier)
-        return [(row.from_input_tokens, read_token_price(row)) for row in rows]
+        first = self._book.first_day(company, model, tier)
+        is_backdated = first is not None and day < first
+        rows = self._book.token_prices_at(company, model, first if first is not None and is_backdated else day, tier)
+        return _Found(tuple((row.from_input_tokens, read_token_price(row)) for row in rows), is_backdated=is_backdated)
 
     def _discount(self, provider: str, model: str) -> Decimal:
         own = self._own.get(provider)

@@ -134,6 +134,7 @@ class _Finder:
         """How far a flip is: in units of the range on its side; of an exact value, in doublings or halvings."""
         item = self._item
         reach = item.high - item.mid if at >= item.mid else item.mid - item.low
+        reach = reach or item.high - item.low  # the middle may be a bound itself
         if reach > 0:
             return abs(at - item.mid) / reach
         if item.is_exact and at > 0 and item.mid > 0:

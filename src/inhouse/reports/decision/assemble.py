@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from decimal import Decimal
 
-from inhouse.catalog import LearnRow, load_assumptions
+from inhouse.catalog import LearnRow, TokenPriceRow, load_assumptions
 from inhouse.planning import LicenceVerdict
 from inhouse.planning.economics import (
     Band,
@@ -19,6 +20,7 @@ from inhouse.planning.economics import (
     measure_moves,
     measure_requests_per_second,
 )
+from inhouse.reports.decision.assume import pick_host
 from inhouse.reports.decision.inputs import GpuOrder
 from inhouse.reports.decision.prepare import Prepared
 from inhouse.reports.decision.report import (
@@ -127,8 +129,8 @@ def _describe_model(prepared: Prepared, decision: Decision) -> OpenModelFacts:
         licence_answer=licence.state.value,
         duties=_say_duties(licence),
         missing_facts=tuple(fact.value for fact in licence.missing),
-        hosted_provider=hosted[0].provider if hosted else None,
-        hosted_usd_per_mtok=(hosted[0].input_usd_per_mtok, hosted[0].output_usd_per_mtok) if hosted else None,
+        hosted_provider=pick_host(hosted).provider if hosted else None,
+        hosted_usd_per_mtok=_read_rates(pick_host(hosted)) if hosted else None,
         gpu=capacity.gpu if capacity else None,
         gpus_per_replica=capacity.num_gpus if capacity else None,
         engine=capacity.engine if capacity else None,
@@ -137,6 +139,10 @@ def _describe_model(prepared: Prepared, decision: Decision) -> OpenModelFacts:
         capacity_basis=basis,
         other_models=prepared.other_models,
     )
+
+
+def _read_rates(row: TokenPriceRow) -> tuple[Decimal, Decimal]:
+    return row.input_usd_per_mtok, row.output_usd_per_mtok
 
 
 def _say_duties(licence: LicenceVerdict) -> tuple[str, ...]:

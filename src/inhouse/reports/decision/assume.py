@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -98,21 +98,28 @@ def _read_people(ask: Ask, reference: Assumptions) -> Iterator[Assumption]:
 
 
 def _read_hosted(hosted: tuple[TokenPriceRow, ...]) -> Iterator[Assumption]:
-    """The cheapest host's price; up to that of the middle one, since the cheapest may not be the one to trust."""
+    """The middle host's price, from the cheapest one's to that of the one at three quarters."""
     if not hosted:
         return
-    cheapest, middle = hosted[0], hosted[len(hosted) // 2]
-    source = f"{cheapest.provider}, list price checked {cheapest.checked_on}"
+    cheapest, middle, dear = hosted[0], pick_host(hosted), hosted[len(hosted) * 3 // 4]
+    source = f"{middle.provider}, list price checked {middle.checked_on}"
     if len(hosted) > 1:
-        source += f"; up to {middle.provider}, the middle of {len(hosted)} hosts"
-    for name, word, low, high in (
-        ("input", "input", cheapest.input_usd_per_mtok, middle.input_usd_per_mtok),
-        ("cached", "cached input", _cached_rate(cheapest), _cached_rate(middle)),
-        ("output", "output", cheapest.output_usd_per_mtok, middle.output_usd_per_mtok),
-    ):
-        bounds = (float(low), float(low), max(float(low), float(high)))
-        label = f"price of {word} at a hosted-open API"
+        source += f"; the middle of {len(hosted)} hosts, {cheapest.provider} is the cheapest"
+    rates: dict[str, Callable[[TokenPriceRow], Decimal]] = {
+        "input": lambda row: row.input_usd_per_mtok,
+        "cached": _cached_rate,
+        "output": lambda row: row.output_usd_per_mtok,
+    }
+    for name, read in rates.items():
+        low, mid, high = (float(read(row)) for row in (cheapest, middle, dear))
+        label = f"price of {'cached input' if name == 'cached' else name} at a hosted-open API"
+        bounds = (min(low, mid), mid, max(mid, high))
         yield _make(f"hosted_{name}_usd_per_mtok", label, bounds, Unit.USD_PER_MTOK, (Owner.CATALOG, source))
+
+
+def pick_host(hosted: tuple[TokenPriceRow, ...]) -> TokenPriceRow:
+    """The host whose price stands for all: the middle one, cheapest first; the cheapest may not be the one to trust."""
+    return hosted[len(hosted) // 2]
 
 
 def _cached_rate(row: TokenPriceRow) -> Decimal:

@@ -35,6 +35,7 @@ _NOMINAL_TOKENS = 2_400
 _CACHED = "cache_read"
 _OUTPUTS = frozenset({"output_visible", "output_reasoning", "output_audio"})
 _INPUTS = frozenset(USAGE_BUCKETS) - _OUTPUTS - {_CACHED}
+_SHORT_DAYS = 14
 _SHORT_TOKENS, _LONG_TOKENS = 4_000, 32_000
 _STEADY_PEAK = 3.0
 _NUM_MIXED_TEMPLATES = 6
@@ -176,7 +177,7 @@ def read_bill(rows: Sequence[UsageRow], pricer: Pricer, source: Source) -> tuple
             _make_case_traffic(case, line, month) for case, line in zip(profile.use_cases, lines, strict=True)
         ),
         reconciliation=_reconcile(total, source),
-        coverage=_measure_coverage(profile, total, source, num_own),
+        coverage=_measure_coverage(profile, total, source, [*_list_gaps(num_own, pricer, len(paid))]),
     )
     return traffic, bill
 
@@ -341,11 +342,19 @@ def _reconcile(total: _Sums, source: Source) -> Reconciliation:
     )
 
 
-def _measure_coverage(profile: UsageProfile, total: _Sums, source: Source, num_own: int) -> Coverage:
-    num = profile.totals.num_requests
-    notes = list(source.notes)
+def _list_gaps(num_own: int, pricer: Pricer, num_rows: int) -> Iterator[str]:
     if num_own:
-        notes.append(f"{num_own:,} requests ran on own machines already and are not in the bill")
+        yield f"{num_own:,} requests ran on own machines already and are not in the bill"
+    if pricer.num_backdated:
+        share = pricer.num_backdated / num_rows
+        yield f"{share:.0%} of the periods are older than the list price that they are counted at"
+
+
+def _measure_coverage(profile: UsageProfile, total: _Sums, source: Source, gaps: Sequence[str]) -> Coverage:
+    num = profile.totals.num_requests
+    notes = [*source.notes, *gaps]
+    if profile.num_days < _SHORT_DAYS:
+        notes.append(f"{profile.num_days:.0f} days are few: a month is scaled from them")
     if profile.totals.requests_known is not Known.ALL:
         notes.append("not every row counts its requests; costs follow tokens, and do not need them")
     if profile.peak is None:

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 
 from inhouse.catalog import CapacityRow, Catalog, MachineTerms, ModelRow, TokenPriceRow, load_assumptions
 from inhouse.domain import ConfigError
 from inhouse.planning import CompanyFacts, LicenceState, LicenceVerdict, judge_model
-from inhouse.planning.economics import Assumptions, Family, Fleet, Question, Terms, read_assumption
+from inhouse.planning.economics import (
+    SECONDS_PER_MONTH,
+    Assumptions,
+    Family,
+    Fleet,
+    Question,
+    Terms,
+    read_assumption,
+)
 from inhouse.reports.decision.assume import assume, find_gpu_prices
 from inhouse.reports.decision.inputs import Ask, GpuOrder
 
 _COMMITTED = frozenset({Terms.ORDERED, Terms.OWNED})
-_TYPICAL_MIX = (Decimal(5), Decimal(1))
-"""Tokens in and out by which configurations are compared where the mix is not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +50,9 @@ def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prep
     licence = judge_model(model, catalog, company, at)
     orders = tuple(_name_gpu(order, catalog) for order in ask.orders)
     committed = tuple(order for order in orders if order.terms in _COMMITTED or order.usd is not None)
-    capacity = _find_capacity(model, orders, ask, catalog, at)
-    hosted = _find_hosted(model, ask, catalog, at)
     reference = Assumptions({row.name: read_assumption(row) for row in load_assumptions()})
+    capacity = _find_capacity(catalog.capacity_of(model.model, at), orders, ask, catalog, reference, at)
+    hosted = _find_hosted(model, ask, catalog, at)
     assumptions = assume(ask, catalog, reference=reference, capacity=capacity, hosted=hosted, at=at)
     fleet = Fleet(
         gpus_per_replica=capacity.num_gpus if capacity else 1,
@@ -91,26 +97,47 @@ def _name_gpu(order: GpuOrder, catalog: Catalog) -> GpuOrder:
 
 
 def _find_capacity(
-    model: ModelRow, orders: tuple[GpuOrder, ...], ask: Ask, catalog: Catalog, at: date
+    rows: tuple[CapacityRow, ...],
+    orders: tuple[GpuOrder, ...],
+    ask: Ask,
+    catalog: Catalog,
+    reference: Assumptions,
+    at: date,
 ) -> CapacityRow | None:
-    """The configuration with the cheapest request; on the GPUs that were named, if any, and small enough for them."""
-    rows = catalog.capacity_of(model.model, at)
+    """The cheapest configuration for this traffic; on the GPUs that were named, if any, and small enough for them."""
     if orders:
         counts = {order.gpu: sum(other.count for other in orders if other.gpu == order.gpu) for order in orders}
         named = [row for row in rows if row.gpu in counts]
         rows = tuple([row for row in named if row.num_gpus <= counts[row.gpu]] or named)
     priced = [row for row in rows if orders or MachineTerms.ON_DEMAND in find_gpu_prices(catalog, row.gpu, at)]
-    return min(priced, key=lambda row: _rate_capacity(row, ask, catalog, at), default=None)
+    return min(priced, key=lambda row: _rate_capacity(row, ask, catalog, reference, at), default=None)
 
 
-def _rate_capacity(row: CapacityRow, ask: Ask, catalog: Catalog, at: date) -> Decimal:
-    """Dollars (GPU-seconds, where the GPU has no price) of a request of this traffic on a busy replica."""
+def _rate_capacity(
+    row: CapacityRow, ask: Ask, catalog: Catalog, reference: Assumptions, at: date
+) -> tuple[float, float]:
+    """Dollars an hour (GPUs, where the GPU has no price) of the replicas that the peak needs, then of a request.
+
+    By the middle of each assumption; the second figure tells apart what one replica serves anyway.
+    """
     traffic = ask.traffic
-    tokens_in = Decimal(str(traffic.input_tokens_per_request or _TYPICAL_MIX[0]))
-    tokens_out = Decimal(str(traffic.output_tokens_per_request or _TYPICAL_MIX[1]))
-    seconds = row.seconds_per_input_token * tokens_in + row.seconds_per_output_token * tokens_out
+    tokens_in = traffic.input_tokens_per_request or _mid(reference, "input_tokens_per_request")
+    tokens_out = traffic.output_tokens_per_request or _mid(reference, "output_tokens_per_request")
+    rate_in, _, rate_out = traffic.rates_usd_per_mtok or (
+        _mid(reference, "api_input_usd_per_mtok"), 0, _mid(reference, "api_output_usd_per_mtok"),
+    )  # fmt: skip
+    usd_per_request = (tokens_in * float(rate_in) + tokens_out * float(rate_out)) / 1e6
+    requests = traffic.requests_per_month or float(traffic.usd_per_month) / max(usd_per_request, 1e-9)
+    seconds = float(row.seconds_per_input_token) * tokens_in + float(row.seconds_per_output_token) * tokens_out
+    peak = traffic.peak_factor or _mid(reference, "peak_factor")
+    busy = _mid(reference, "movable_share") * requests * seconds / SECONDS_PER_MONTH * peak
     price = find_gpu_prices(catalog, row.gpu, at).get(MachineTerms.ON_DEMAND)
-    return seconds * row.num_gpus * (price.usd_per_hour if price else 1)
+    usd_per_hour = row.num_gpus * (float(price.usd_per_hour) if price else 1.0)
+    return max(1, math.ceil(busy / _mid(reference, "run_at_utilisation"))) * usd_per_hour, seconds * usd_per_hour
+
+
+def _mid(reference: Assumptions, name: str) -> float:
+    return reference[name].mid
 
 
 def _find_hosted(model: ModelRow, ask: Ask, catalog: Catalog, at: date) -> tuple[TokenPriceRow, ...]:
