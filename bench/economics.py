@@ -1,6 +1,6 @@
 """The exactness and speed of money and decisions on this machine. `--setup` installs genai-prices, for comparison.
 
-Rows: a money on the golden replies, b a decision, c a decision from a million rows of usage, d the price of a request on
+Rows: a money on the golden replies, b a decision, c a decision from a million usage rows, d the price of a request on
 the hot path, e the published break-even table. Times are wall-clock medians of runs; the runs stand beside them.
 """
 
@@ -21,9 +21,8 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "bench" / "gateway"))
-sys.path.insert(0, str(ROOT / "bench" / "economics"))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "gateway"))
+sys.path.insert(0, str(Path(__file__).resolve().parent / "economics"))
 
 import checks  # after the path is set
 from goals import Goal  # same
@@ -34,7 +33,7 @@ from inhouse.control.pricing import price_list_model  # same
 from inhouse.domain import Usage  # same
 
 ROWS = "abcde"
-PEER_HOME = ROOT / ".bench" / "genai-prices"
+PEER_HOME = Path(__file__).resolve().parent.parent / ".bench" / "genai-prices"
 PEER = "genai-prices==0.2.3"
 NUM_RUNS = 5
 NUM_USAGE_ROWS = 1_000_000

@@ -24,6 +24,7 @@ from inhouse.cli.platform import Platform, run_platform
 from inhouse.cli.scenes import (
     SceneFailedError,
     Stage,
+    show_decision,
     show_faults,
     show_hybrid,
     show_quantization,
@@ -33,7 +34,7 @@ from inhouse.cli.scenes import (
 from inhouse.cli.terminal import ExitCode, err, out
 from inhouse.cli.traffic import ChatCall
 
-SCENES = (show_sdk, show_hybrid, show_quantization, show_faults, show_storm)
+SCENES = (show_sdk, show_hybrid, show_quantization, show_faults, show_storm, show_decision)
 _READY_TIMEOUT_S = 60.0
 
 
@@ -41,7 +42,7 @@ def demo(
     is_exit: Annotated[bool, typer.Option("--exit", help="End after the last scene.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Keep the state in this folder (else it is removed).")] = None,
 ) -> None:
-    """Start everything in a temporary folder, show five scenes, stay up until Ctrl-C (or end with --exit)."""
+    """Start everything in a temporary folder, show six scenes, stay up until Ctrl-C (or end with --exit)."""
     folder = keep or Path(tempfile.mkdtemp(prefix="inhouse-demo-"))
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -82,7 +83,7 @@ async def _run(configuration: Configuration, *, is_exit: bool) -> None:
             await asyncio.wait({playing})
             return
         playing.result()
-        out.print(f"\n[bold green]five scenes[/] in {time.monotonic() - started_at:.0f} s")
+        out.print(f"\n[bold green]six scenes[/] in {time.monotonic() - started_at:.0f} s")
         _print_next()
         if not is_exit:
             out.print(f"\nstill up: {platform.addresses.admin_url}/   Ctrl-C stops it", style="bold")
@@ -102,6 +103,7 @@ async def _play(stage: Stage) -> None:
 
 def _print_next() -> None:
     out.print("\nnext, in this order:")
+    out.print("  inhouse decide --from usage.json --fte 0.5    [dim]# the same page from your own export[/]")
     out.print("  inhouse init       [dim]# writes your own file after three questions[/]")
     out.print("  inhouse up         [dim]# serves it; point OPENAI_BASE_URL at it[/]")
     out.print("  inhouse eval run assistant --on in-house --against paid/mid    [dim]# judges[/]")
