@@ -17,6 +17,7 @@ from inhouse.control.settings import AdminSettings
 from inhouse.domain import OWN_PROCESSOR, ConfigError, SourceLocation
 from inhouse.domain.settings import Settings
 from inhouse.gateway.settings import GatewaySettings
+from inhouse.planning import CompanyFacts
 from inhouse.routing.settings import RouteSettings
 from inhouse.serving.settings import DeploymentSettings
 
@@ -48,6 +49,10 @@ class AgentSettings(Settings):
     """Prometheus metrics on loopback; 0 picks a free port."""
 
 
+class CompanySettings(CompanyFacts):
+    """What the company says of itself, for the licences of models. What is left out is not known, never assumed."""
+
+
 class InhouseFile(Settings):
     """The whole file."""
 
@@ -73,6 +78,8 @@ class InhouseFile(Settings):
     """Public model names that clients send."""
     observe: ObserveSettings | None = None
     """Observe mode, see `inhouse up --observe`: in place of routes."""
+    company: CompanySettings | None = None
+    """Facts about the company that licences of models ask for, see `inhouse catalog licenses check`."""
 
     @model_validator(mode="after")
     def _check_provider_names(self) -> InhouseFile:

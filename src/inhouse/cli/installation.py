@@ -30,6 +30,15 @@ class Installation:
     store: Store
 
 
+def read_configuration(file: Path) -> Configuration:
+    """Read a configuration for a command that only looks: variables that only running needs may be missing.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    return load_config(file, _Environment(os.environ))
+
+
 @contextlib.contextmanager
 def open_installation(file: Path) -> Generator[Installation]:
     """Open the installation of a file; environment variables that only running needs may be missing.
@@ -38,7 +47,7 @@ def open_installation(file: Path) -> Generator[Installation]:
         ConfigError: the file cannot be read.
         StateError: `inhouse up` never ran with it, or the store cannot be opened.
     """
-    configuration = load_config(file, _Environment(os.environ))
+    configuration = read_configuration(file)
     state = StateFolder(configuration.state_dir)
     if not state.addresses.exists():
         raise StateError(f"nothing was started from {file} yet.", fix=f"Start it: `inhouse up -c {file}`.")
