@@ -22,6 +22,10 @@ _SOURCES = {
     "skypilot": "https://github.com/skypilot-org/skypilot-catalog",
     "gpuhunt": "https://github.com/dstackai/gpuhunt",
 }
+_WRITTEN = (
+    "machine", "description", "gpu", "num_gpus", "terms", "usd_per_hour", "effective_from", "checked_on", "source",
+    "note",
+)  # fmt: skip
 
 FindGpu = Callable[[str], str | None]
 """A price list's name of a GPU → its name in the catalog; None where it has none."""
@@ -119,10 +123,8 @@ def write_machine_rows(rows: Sequence[MachineRow], path: Path, heading: str) -> 
     Raises:
         ConfigError: the file cannot be written.
     """
-    mappings = [row.model_dump(mode="json", exclude_defaults=True, exclude_none=True) for row in rows]
-    days = [{**mapping, "effective_from": row.effective_from, "checked_on": row.checked_on}
-            for mapping, row in zip(mappings, rows, strict=True)]  # fmt: skip
-    text = yaml.safe_dump({"schema": SCHEMA_VERSION, "rows": days}, sort_keys=False, allow_unicode=True, width=1000)
+    written = [{name: values[name] for name in _WRITTEN} for values in (row.model_dump(mode="json") for row in rows)]
+    text = yaml.safe_dump({"schema": SCHEMA_VERSION, "rows": written}, sort_keys=False, allow_unicode=True, width=1000)
     try:
         path.write_text(f"# {heading}\n{text}", encoding="utf-8")
     except OSError as error:
@@ -240,7 +242,7 @@ def _rename(offer: GpuOffer, gpu: str) -> GpuOffer:
 def _make_row(machine: str, kind: str, offer: GpuOffer, checked_on: date) -> MachineRow:
     return MachineRow(
         machine=machine,
-        description=f"one {offer.gpu} at {offer.provider}, {offer.region or 'region not given'} ({kind} offers)",
+        description=f"one {offer.gpu} at {offer.provider}, {offer.region or 'region not given'} ({kind})",
         gpu=offer.gpu,
         num_gpus=1,
         terms=offer.terms,
@@ -248,7 +250,7 @@ def _make_row(machine: str, kind: str, offer: GpuOffer, checked_on: date) -> Mac
         effective_from=checked_on,
         checked_on=checked_on,
         source=offer.source,
-        note=f"{offer.instance} with {offer.num_gpus} GPUs; the machine's price divided by them",
+        note=f"{offer.instance}: the machine's price divided by its {offer.num_gpus} GPUs",
     )
 
 

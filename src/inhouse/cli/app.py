@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from inhouse import __version__
+from inhouse.cli.catalog import catalog_app
 from inhouse.cli.check import check
 from inhouse.cli.decide import decide
 from inhouse.cli.demo import demo
@@ -49,6 +50,7 @@ for command in (decide, demo, up, check, init, status):
 app.add_typer(import_app, name="import")
 app.add_typer(eval_app, name="eval")
 app.add_typer(traces_app, name="traces")
+app.add_typer(catalog_app, name="catalog")
 
 
 def main() -> None:

@@ -50,6 +50,10 @@ class AgentSettings(Settings):
     """Prometheus metrics on loopback; 0 picks a free port."""
 
 
+class CompanySettings(CompanyFacts):
+    """What the company says of itself, for the licences of models. What is left out is not known, never assumed."""
+
+
 class InhouseFile(Settings):
     """The whole file."""
 
@@ -75,10 +79,10 @@ class InhouseFile(Settings):
     """Public model names that clients send."""
     team: TeamSettings = TeamSettings()
     """The people who would run the platform; decisions and reports count their time."""
-    company: CompanyFacts = CompanyFacts()
-    """What licences of models ask about you."""
     observe: ObserveSettings | None = None
     """Observe mode, see `inhouse up --observe`: in place of routes."""
+    company: CompanySettings | None = None
+    """Facts about the company that licences of models ask for, see `inhouse catalog licenses check`."""
 
     @model_validator(mode="after")
     def _check_provider_names(self) -> InhouseFile:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -15,12 +14,12 @@ import typer
 
 from inhouse import __version__
 from inhouse.catalog import Catalog, load_catalog
-from inhouse.cli.config import Configuration, load_config
+from inhouse.cli.config import Configuration
 from inhouse.cli.decide_view import render_terminal
 from inhouse.cli.deciding.rates import read_rates
 from inhouse.cli.deciding.typed import read_gpus, read_model, read_settings
 from inhouse.cli.deciding.usage import read_usage
-from inhouse.cli.installation import DEFAULT_FILE, JsonOption, PlaceholderEnvironment
+from inhouse.cli.installation import DEFAULT_FILE, JsonOption, read_configuration
 from inhouse.cli.terminal import out, print_json
 from inhouse.domain import ConfigError
 from inhouse.planning import CompanyFacts
@@ -123,7 +122,7 @@ def decide(
     catalog = load_catalog()
     traffic, bill = _read_traffic(typed, usage or [], configuration, store, _read_usd(invoice), catalog, today)
     team = configuration.settings.team if configuration is not None else TeamSettings()
-    company = configuration.settings.company if configuration is not None else CompanyFacts()
+    company = configuration.settings.company if configuration is not None else None
     ask = Ask(
         traffic=traffic,
         fte_share=_ask_fte(fte, team),
@@ -135,7 +134,7 @@ def decide(
         settings=read_settings(assume or ()),
     )
     making = Making(command=_quote_command(), made_on=today, version=__version__, num_draws=NUM_DRAWS, seed=SEED)
-    report = make_report(prepare(ask, catalog, company, today), bill, making)
+    report = make_report(prepare(ask, catalog, company or CompanyFacts(), today), bill, making)
     _show(report, html=html, as_json=as_json)
 
 
@@ -153,7 +152,7 @@ def _load(config: Path | None) -> Configuration | None:
     """The file that was named, else inhouse.yaml where it is; none is needed."""
     if config is None and not DEFAULT_FILE.exists():
         return None
-    return load_config(config or DEFAULT_FILE, PlaceholderEnvironment(os.environ))
+    return read_configuration(config or DEFAULT_FILE)
 
 
 def _read_traffic(

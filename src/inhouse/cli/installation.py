@@ -30,6 +30,15 @@ class Installation:
     store: Store
 
 
+def read_configuration(file: Path) -> Configuration:
+    """Read a configuration for a command that only looks: variables that only running needs may be missing.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    return load_config(file, _Environment(os.environ))
+
+
 @contextlib.contextmanager
 def open_installation(file: Path) -> Generator[Installation]:
     """Open the installation of a file; environment variables that only running needs may be missing.
@@ -38,7 +47,7 @@ def open_installation(file: Path) -> Generator[Installation]:
         ConfigError: the file cannot be read.
         StateError: `inhouse up` never ran with it, or the store cannot be opened.
     """
-    configuration = load_config(file, PlaceholderEnvironment(os.environ))
+    configuration = read_configuration(file)
     state = StateFolder(configuration.state_dir)
     if not state.addresses.exists():
         raise StateError(f"nothing was started from {file} yet.", fix=f"Start it: `inhouse up -c {file}`.")
@@ -52,10 +61,10 @@ def find_store_url(file: Path) -> str:
     Raises:
         ConfigError: the file cannot be read.
     """
-    return load_config(file, PlaceholderEnvironment(os.environ)).store_url
+    return read_configuration(file).store_url
 
 
-class PlaceholderEnvironment(dict[str, str]):
+class _Environment(dict[str, str]):
     """The environment; a variable that is not set reads as a placeholder that passes for a key."""
 
     def get(self, key: str, default: str | None = None) -> str | None:  # pyright: ignore[reportIncompatibleMethodOverride] -- one caller, one signature
