@@ -180,6 +180,8 @@ def test_a_sum_that_neither_way_of_counting_reasoning_explains_is_no_usage() -> 
         (9, CacheCreation(), (9, 0)),
         (9, CacheCreation(0, 0), (9, 0)),
         (9, CacheCreation(4, 5), (4, 5)),
+        (9, CacheCreation(4, 0), (9, 0)),
+        (9, CacheCreation(0, 4), (0, 9)),
         (9, CacheCreation(None, 9), (0, 9)),
         (None, CacheCreation(4, 5), (4, 5)),
     ],
