@@ -11,7 +11,7 @@ import re
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -138,7 +138,7 @@ def main(checked_on: date, folder: Path = BOOK_FOLDER) -> int:
         except RefusedError as error:
             refused.append(f"{listing.provider}/{listing.model.id}: {error}")
             continue
-        for row in rows:
+        for row in (*rows, *_level_steps(rows, known)):
             fresh = _place(row, known[row.key], checked_on)
             if fresh is not None:
                 known[row.key].append(fresh)
@@ -268,6 +268,15 @@ def _place(row: TokenPriceRow, known: Sequence[TokenPriceRow], checked_on: date)
         return row
     is_same = all(getattr(before[-1], name) == getattr(row, name) for name in (*RATES, "open_model"))
     return None if is_same and set(row.also) <= set(before[-1].also) else row
+
+
+def _level_steps(rows: Sequence[TokenPriceRow], known: Mapping[tuple[str, ...], object]) -> Iterator[TokenPriceRow]:
+    """Steps that the book has and the provider has no more: they go on with the rates of the shortest prompts."""
+    keys = {row.key for row in rows}
+    for base in rows:
+        for key in list(known):
+            if base.from_input_tokens == 0 and key not in keys and key[:-1] == base.key and key[-1].isdigit():
+                yield base.model_copy(update={"from_input_tokens": int(key[-1])})
 
 
 def _append(text: str, folder: Path) -> None:

@@ -280,6 +280,20 @@ def test_a_changed_rate_is_a_new_row_and_the_old_one_stands(
     assert [rate.input_usd_per_mtok for rate in rates if rate] == [2, Decimal("1.5")]
 
 
+def test_a_step_that_is_no_more_goes_on_at_the_flat_rates(
+    script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.main(DAY, folder)
+    monkeypatch.setattr(STEPPED, "prices", per_mtok("3", "15"))
+    assert script.main(date(2026, 12, 1), folder) == 2
+    rows = load_price_book(folder).token_prices_at("anthropic", "claude-x", date(2026, 12, 1))
+    assert [(row.price_id, row.input_usd_per_mtok, row.input_audio_usd_per_mtok) for row in rows] == [
+        ("anthropic/claude-x@2026-12-01", 3, None),
+        ("anthropic/claude-x@2026-12-01+200001", 3, None),
+    ]
+    assert script.main(date(2026, 12, 2), folder) == 0
+
+
 def test_a_book_that_would_not_be_sound_is_left_as_it_was(
     script: ModuleType, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,11 +52,18 @@ def test_unknown_times_have_no_parts() -> None:
     assert list_time_parts(make_close(e2e_ms=0.0)) == []
 
 
-def test_unknown_usage_is_empty_and_known_usage_has_every_bucket() -> None:
+def test_unknown_usage_is_empty_and_known_usage_has_every_usual_bucket() -> None:
     assert list_usage(Trace(open=OPEN, close=None)) == []
     assert list_usage(Trace(open=OPEN, close=make_close())) == []
     known = list_usage(Trace(open=OPEN, close=make_close(usage=Usage(input_uncached=3, output_visible=2))))
     assert [tokens for _, tokens in known] == [3, 0, 0, 2, 0]
+
+
+def test_rare_kinds_of_tokens_are_shown_where_there_are_some() -> None:
+    usage = Usage(3, 0, 0, 2, cache_write_1h=4, input_audio=5, output_audio=6)
+    shown = dict(list_usage(Trace(open=OPEN, close=make_close(usage=usage))))
+    assert shown["input, written to cache for an hour"] == 4
+    assert (shown["input, audio"], shown["output, audio"]) == (5, 6)
 
 
 def test_signals_that_were_raised_come_first_and_unmeasured_ones_not_at_all() -> None:

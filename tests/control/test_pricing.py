@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
 from inhouse.backends.settings import ProviderSettings
 from inhouse.catalog import EngineRateRow, MachineRow, PriceBook, RateBasis, TokenPriceRow
 from inhouse.control.pricing import price_deployment, price_provider_model
+from inhouse.domain import ServiceTier, Usage
 from inhouse.serving.settings import DeploymentSettings, HardwareSettings
 
 DAY = date(2026, 11, 23)
 _DATES = {"effective_from": date(2026, 1, 1), "checked_on": DAY, "source": "assumption of this test"}
 
 
-def make_token_row(provider: str, model: str, usd: str, *, is_simulated: bool = False) -> TokenPriceRow:
+def make_token_row(provider: str, model: str, usd: str, **members: Any) -> TokenPriceRow:
     rates = {"input_usd_per_mtok": Decimal(usd), "output_usd_per_mtok": Decimal(usd) * 4}
-    return TokenPriceRow.model_validate(
-        {"provider": provider, "model": model, "is_simulated": is_simulated, **rates, **_DATES}
-    )
+    return TokenPriceRow.model_validate({"provider": provider, "model": model, **members, **rates, **_DATES})
 
 
 BOOK = PriceBook(
@@ -95,6 +95,63 @@ def test_list_prices_lose_the_discount_and_say_so() -> None:
     assert price is not None
     assert price.input_uncached == pytest.approx(1.76e-6)
     assert price.price_id == "paid/mid@2026-01-01-0.12"
+
+
+def test_a_contracts_own_rates_cover_every_bucket_and_every_tariff() -> None:
+    rates = {
+        "input_usd_per_mtok": "2",
+        "cache_read_usd_per_mtok": "0.2",
+        "cache_write_usd_per_mtok": "2.5",
+        "cache_write_1h_usd_per_mtok": "4",
+        "output_usd_per_mtok": "10",
+        "input_audio_usd_per_mtok": "30",
+        "output_audio_usd_per_mtok": "60",
+        "usd_per_request": "0.001",
+    }
+    settings = ProviderSettings.model_validate({"base_url": "https://x", "models": {"mid": {"price": rates}}})
+    price = price_provider_model("paid", "mid", settings, BOOK, DAY)
+    assert price is not None
+    usage = Usage(1000, 1000, 1000, 1000, 1000, 1000, 1000, 1000)
+    assert price.price(usage) == pytest.approx(0.001 * (2 + 0.2 + 2.5 + 10 + 10 + 4 + 30 + 60 + 1))
+    assert price.select(usage, "priority") is price
+
+
+def test_what_the_contract_gives_no_rate_for_is_unpriced(provider_of: Callable[..., ProviderSettings]) -> None:
+    price = price_provider_model("paid", "mid", provider_of(base_url="https://x"), BOOK, DAY)
+    assert price is not None
+    assert price.price(Usage(input_uncached=1)) is not None
+    assert price.price(Usage(input_uncached=1, input_audio=1)) is None
+
+
+def test_list_prices_of_other_tariffs_and_longer_prompts_come_along_and_lose_the_discount_too() -> None:
+    rows = (
+        make_token_row("paid", "mid", "2"),
+        make_token_row("paid", "mid", "4", from_input_tokens=1001),
+        make_token_row("paid", "mid", "1", tier=ServiceTier.FLEX),
+        make_token_row("paid", "mid", "3", tier=ServiceTier.FLEX, from_input_tokens=1001),
+        make_token_row("paid", "batch-only", "1", tier=ServiceTier.BATCH),
+    )
+    book = PriceBook(rows, (), ())
+    settings = ProviderSettings.model_validate(
+        {"base_url": "https://x", "discount": "10%", "models": {"mid": {}, "batch-only": {}}}
+    )
+    price = price_provider_model("paid", "mid", settings, book, DAY)
+    assert price is not None
+    short, long = Usage(input_uncached=1000), Usage(input_uncached=1001)
+    found = [
+        (chosen.price_id, chosen.price(usage))
+        for tier in (None, "flex")
+        for usage in (short, long)
+        if (chosen := price.select(usage, tier)) is not None
+    ]
+    assert found == [
+        ("paid/mid@2026-01-01-0.1", pytest.approx(0.0018)),
+        ("paid/mid@2026-01-01+1001-0.1", pytest.approx(0.0036036)),
+        ("paid/mid@2026-01-01+flex-0.1", pytest.approx(0.0009)),
+        ("paid/mid@2026-01-01+flex+1001-0.1", pytest.approx(0.0027027)),
+    ]
+    assert price.select(short, "priority") is None
+    assert price_provider_model("paid", "batch-only", settings, book, DAY) is None
 
 
 def test_the_upstream_name_is_looked_up() -> None:

@@ -153,12 +153,12 @@ def test_unpriced_endpoints_are_warnings_after_the_errors(desired: DesiredState,
         (
             {"price_book": "opnai"},
             "the price book knows no company 'opnai'.",
-            "Use one of: anthropic, google, mistral, openai; or remove it and give `price:` below the model.",
+            "Use one of: {}; or remove it and give `price:` below the model.",
         ),
         (
             {"price_book": "simulated"},
             "the price book knows no company 'simulated'.",
-            "Use one of: anthropic, google, mistral, openai; or remove it and give `price:` below the model.",
+            "Use one of: {}; or remove it and give `price:` below the model.",
         ),
         (
             {"price_book": "openai", "simulated": {}, "base_url": None},
@@ -171,8 +171,10 @@ def test_a_price_book_that_prices_nothing_is_an_error(
     desired: DesiredState, changes: dict[str, Any], problem: str, fix: str
 ) -> None:
     paid = ProviderSettings.model_validate({"base_url": "https://x", "models": {"mid": {}}} | changes)
-    found = next(one for one in check(replace(desired, providers={"paid": paid})) if not one.is_warning)
+    wanted = replace(desired, providers={"paid": paid})
+    found = next(one for one in check(wanted) if not one.is_warning)
 
+    fix = fix.format(", ".join(desired.price_book.companies))
     assert (found.path, found.problem, found.fix) == ("providers.paid.price_book", problem, fix)
 
 

@@ -111,6 +111,35 @@ def test_every_bucket_is_priced_once(counts: list[int]) -> None:
     assert usage.input_total + usage.output_total == sum(counts)
 
 
+def test_tokens_of_a_kind_that_has_no_rate_leave_the_request_unpriced() -> None:
+    rates = dict.fromkeys(USAGE_BUCKETS[:5], 1e-6)
+    vector = msgspec.convert({"price_id": "p", **rates}, PriceVector)
+    assert vector.price(Usage(1, 1, 1, 1, 1)) == pytest.approx(5e-6)
+    for bucket in USAGE_BUCKETS[5:]:
+        assert vector.price(Usage(1, 1, 1, 1, 1, **{bucket: 1})) is None
+
+
+def test_a_vector_keeps_its_lengths_and_tariffs_on_the_way_through_a_snapshot() -> None:
+    plain = msgspec.convert({"price_id": "p", **dict.fromkeys(USAGE_BUCKETS, 1e-6)}, PriceVector)
+    vector = msgspec.structs.replace(
+        plain,
+        longer=(
+            (10, msgspec.structs.replace(plain, price_id="ten")),
+            (20, msgspec.structs.replace(plain, price_id="20")),
+        ),
+        tiers={"batch": msgspec.structs.replace(plain, price_id="batch")},
+    )
+    again = msgspec.json.decode(msgspec.json.encode(vector), type=PriceVector)
+    assert again == vector
+    assert [again.reach(number).price_id for number in (0, 9, 10, 19, 20, 21)] == ["p", "p", "ten", "ten", "20", "20"]
+    assert again.price(Usage(input_uncached=25)) == pytest.approx(25e-6)
+    batch = again.select(Usage(input_uncached=25), "batch")
+    assert batch is not None
+    assert batch.price_id == "batch"
+    assert again.select(Usage(), "flex") is None
+    assert plain.select(Usage(), "flex") is plain
+
+
 @pytest.mark.parametrize(
     ("amount", "text"),
     [

@@ -92,8 +92,58 @@ def test_an_open_record_says_what_is_known() -> None:
     )
 
 
+STEPPED = msgspec.structs.replace(
+    PRICE,
+    longer=((100, msgspec.structs.replace(PRICE, price_id="p1-long", input_uncached=2e-6)),),
+    tiers={"flex": msgspec.structs.replace(PRICE, price_id="p1-flex", output_visible=1e-6)},
+)
+
+
+@pytest.mark.parametrize(
+    ("facts", "price_id", "usd"),
+    [
+        (ReplyFacts(usage=Usage(99, 0, 0, 10)), "p1", 99e-6 + 30e-6),
+        (ReplyFacts(usage=Usage(60, 0, 40, 10)), "p1-long", 120e-6 + 40e-6 + 30e-6),
+        (ReplyFacts(usage=Usage(10, 0, 0, 10), tier="flex"), "p1-flex", 10e-6 + 10e-6),
+        (ReplyFacts(usage=Usage(10, 0, 0, 10), tier="priority"), None, None),
+        (ReplyFacts(usage=Usage(10, 0, 0, 10, input_audio=1)), None, None),
+        (ReplyFacts(usage=Usage(10, 0, 0, 10, cache_write_1h=1), tier="flex"), None, None),
+        (ReplyFacts(tier="flex"), None, None),
+    ],
+)
+@pytest.mark.parametrize("is_short", [True, False])
+def test_a_request_is_priced_by_its_tariff_and_length_and_says_by_which_price(
+    facts: ReplyFacts, price_id: str | None, usd: float | None, is_short: bool
+) -> None:
+    """Where that price is not known, it is unpriced: no cost and no price."""
+    sink = Lines()
+    draft = draft_in(sink, RecentTraces())
+    draft.begin_attempt(CANDIDATE, msgspec.structs.replace(ENDPOINT, price=STEPPED), REPLICA)
+    if is_short:
+        draft.close_whole(facts, draft.sent_at, None)
+    else:
+        draft.close(Outcome(TraceStatus.COMPLETE, 200, None, facts))
+    close = msgspec.json.decode(sink.lines[1], type=TraceClose)
+    assert (close.price_id, close.tier, close.usage) == (price_id, facts.tier, facts.usage)
+    assert close.cost_usd == (None if usd is None else pytest.approx(usd))
+
+
+def test_a_close_record_of_an_earlier_release_is_read_as_what_it_was() -> None:
+    line = (
+        b'{"kind":"close","trace_id":"t","writer":"w","ended_at":1.0,"status":"complete","http_status":200,'
+        b'"variant":"v","endpoint_id":"e","replica_id":"r","usage":{"input_uncached":3,"cache_write":2},'
+        b'"usage_basis":"measured","e2e_ms":5.0}'
+    )
+    close = msgspec.json.decode(line, type=TraceClose)
+    assert close.usage == Usage(input_uncached=3, cache_write=2, cache_write_1h=0, input_audio=0, output_audio=0)
+    assert close.tier is None
+
+
 @pytest.mark.parametrize("signals", [None, Signals(num_chars=7, empty=0)])
-@pytest.mark.parametrize("facts", [FACTS, ReplyFacts(), ReplyFacts(usage=Usage(1, 2, 3, 4, 5))])
+@pytest.mark.parametrize(
+    "facts",
+    [FACTS, ReplyFacts(), ReplyFacts(usage=Usage(1, 2, 3, 4, 5)), ReplyFacts(usage=Usage(1, 2, 3, 4), tier="scale")],
+)
 def test_the_short_way_to_a_close_record_ends_in_the_same_one(facts: ReplyFacts, signals: Signals | None) -> None:
     """But for the times, which are read from the clock."""
     closes: list[TraceClose] = []

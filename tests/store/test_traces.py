@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import OperationalError
 
-from inhouse.domain import Attempt, Signals, Trace, TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
+from inhouse.domain import USAGE_BUCKETS, Attempt, Signals, Trace, TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
 from inhouse.store import GATEWAY_LOST, Quantiles, ShipResult, SpoolCursor, Store, StoreUnavailableError
 from inhouse.store.tables import TRACES
 
@@ -50,7 +50,8 @@ def test_a_trace_comes_back_as_it_was(store: Store, make_open: MakeOpen, make_cl
         finish_reason="stop",
         reported_model="m-1",
         fingerprint="fp",
-        usage=Usage(input_uncached=1, cache_read=2, cache_write=3, output_visible=4, output_reasoning=5),
+        usage=Usage(1, 2, 3, 4, 5, cache_write_1h=6, input_audio=7, output_audio=8),
+        tier="flex",
         cost_usd=0.1 + 0.2,
         num_chunks=9,
         attempts=(Attempt(endpoint_id="clerk", replica_id="clerk-0", duration_ms=3.5, code="upstream_cut"),),
@@ -60,7 +61,8 @@ def test_a_trace_comes_back_as_it_was(store: Store, make_open: MakeOpen, make_cl
     assert ship(store, opened, closed) == ShipResult(num_records=2, num_applied=2)
     assert store.traces.get("a") == Trace(open=opened, close=closed)
     assert column(store, "cost_usd") == [0.30000000000000004]
-    assert column(store, "output_reasoning") == [5]
+    assert [column(store, bucket) for bucket in USAGE_BUCKETS] == [[1], [2], [3], [4], [5], [6], [7], [8]]
+    assert column(store, "tier") == ["flex"]
 
 
 def test_content_stands_apart_from_the_trace(store: Store, make_open: MakeOpen, make_close: MakeClose) -> None:

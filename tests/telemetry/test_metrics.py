@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from inhouse.domain import Signals, TraceClose, TraceOpen, TraceStatus
+from inhouse.domain import Signals, TraceClose, TraceOpen, TraceStatus, Usage
 from inhouse.telemetry import EVAL_ROUTE, METRIC_NAMES, UNKNOWN_ROUTE, MetricKind, TraceMetrics
 
 MakeOpen = Callable[..., TraceOpen]
@@ -22,6 +22,18 @@ def metrics() -> TraceMetrics:
 
 def value(metrics: TraceMetrics, name: str, **labels: str) -> float | None:
     return metrics.registry.get_sample_value(name, labels)
+
+
+def test_rare_kinds_of_tokens_have_buckets_of_their_own(
+    metrics: TraceMetrics, make_open: MakeOpen, make_close: MakeClose
+) -> None:
+    metrics.observe([make_open("a")])
+    metrics.observe([make_close("a", usage=Usage(1, 0, 0, 1, cache_write_1h=4, input_audio=5, output_audio=6))])
+    counted = {
+        bucket: value(metrics, "inhouse_tokens_total", endpoint="clerk", bucket=bucket)
+        for bucket in ("cache_write_1h", "input_audio", "output_audio")
+    }
+    assert counted == {"cache_write_1h": 4, "input_audio": 5, "output_audio": 6}
 
 
 def test_a_request_is_counted_with_its_tokens_cost_and_times(

@@ -56,16 +56,18 @@ class MessagesUsage(Struct):
     def cache_writes(self) -> tuple[int, int]:
         """Tokens written to the cache: those kept for the shortest time, those kept for an hour.
 
-        Negative where the parts are not the whole. Parts that are all zero say nothing: some that answer in this
-        dialect write them beside a whole that is not.
+        A stream says the parts at its start alone, and the whole may have grown at its end: what came later went where
+        all before it went. Negative where that is not certain, or the parts are more than the whole.
         """
         whole, parts = self.cache_creation_input_tokens, self.cache_creation
-        if parts is None:
-            return whole or 0, 0
-        short, long = parts.ephemeral_5m_input_tokens or 0, parts.ephemeral_1h_input_tokens or 0
-        if short == long == 0:
-            return whole or 0, 0
-        return (short, long) if whole is None or short + long == whole else (-1, long)
+        short = (parts and parts.ephemeral_5m_input_tokens) or 0
+        long = (parts and parts.ephemeral_1h_input_tokens) or 0
+        num_more = 0 if whole is None else whole - short - long
+        if num_more == 0:
+            return short, long
+        if num_more > 0 and (short == 0 or long == 0):
+            return (short, long + num_more) if long else (short + num_more, long)
+        return -1, long
 
     @property
     def thinking_tokens(self) -> int | None:

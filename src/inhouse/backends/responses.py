@@ -256,8 +256,8 @@ def parse_responses_usage(usage: ResponsesUsage | None) -> tuple[Usage | None, U
     """Put reported tokens into disjoint buckets, see `sort_tokens`. A missing total gives no usage: `unknown`."""
     if usage is None or usage.input_tokens is None or usage.output_tokens is None:
         return None, UsageBasis.UNKNOWN
-    totals = (usage.input_tokens, usage.output_tokens, usage.total_tokens)
-    return sort_tokens(totals, usage.input_tokens_details, usage.output_tokens_details)
+    prompt, completion = usage.input_tokens_details, usage.output_tokens_details
+    return sort_tokens(usage.input_tokens, usage.output_tokens, usage.total_tokens, prompt, completion)
 
 
 def list_output_items(response: bytes) -> list[bytes]:

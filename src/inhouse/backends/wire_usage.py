@@ -52,18 +52,21 @@ def parse_usage(usage: WireUsage | None) -> tuple[Usage | None, UsageBasis]:
     cached = usage.prompt_cache_hit_tokens
     if cached is None:
         cached = usage.cached_tokens
-    has_parts = prompt is not None or completion is not None or cached is not None
-    if not has_parts and num_input >= 0 and num_output >= 0 and (total is None or total <= num_input + num_output):
-        return Usage(num_input, 0, 0, num_output), UsageBasis.MEASURED
+    if prompt is completion is cached is None and total == num_input + num_output and num_input >= 0 <= num_output:
+        return Usage(num_input, 0, 0, num_output), UsageBasis.MEASURED  # what engines report, in fewer steps
     if cached is not None and (prompt is None or prompt.cached_tokens is None):
         written = None if prompt is None else prompt.cache_write_tokens
         audio = None if prompt is None else prompt.audio_tokens
         prompt = PromptDetails(cached, written, audio)
-    return sort_tokens((num_input, num_output, total), prompt, completion)
+    return sort_tokens(num_input, num_output, total, prompt, completion)
 
 
 def sort_tokens(
-    totals: tuple[int, int, int | None], prompt: PromptDetails | None, completion: CompletionDetails | None
+    num_input: int,
+    num_output: int,
+    total: int | None,
+    prompt: PromptDetails | None,
+    completion: CompletionDetails | None,
 ) -> tuple[Usage | None, UsageBasis]:
     """Put tokens that are reported as totals and parts of them into disjoint buckets, whose sum is the total.
 
@@ -75,45 +78,43 @@ def sort_tokens(
     guess.
 
     Args:
-        totals: tokens of the prompt, of the answer, of both where reported.
+        num_input: tokens of the prompt.
+        num_output: tokens of the answer.
+        total: tokens of both, where reported.
         prompt: parts of the first.
         completion: parts of the second.
     """
-    num_input, num_output, total = totals
-    cache_read = (prompt and prompt.cached_tokens) or 0
-    cache_write = (prompt and prompt.cache_write_tokens) or 0
-    reasoning = (completion and completion.reasoning_tokens) or 0
-    output_audio = (completion and completion.audio_tokens) or 0
-    num_beside = 0 if total is None else max(0, total - num_input - num_output)
-    if num_beside and reasoning not in (0, num_beside):
+    cache_read = cache_write = input_audio = reasoning = output_audio = num_beside = 0
+    if prompt is not None:
+        cache_read, cache_write = prompt.cached_tokens or 0, prompt.cache_write_tokens or 0
+        if prompt.audio_tokens:
+            input_audio = _count_audio(prompt, num_input, num_input - cache_read - cache_write)
+    if completion is not None:
+        reasoning, output_audio = completion.reasoning_tokens or 0, completion.audio_tokens or 0
+    if total is not None and total > num_input + num_output:
+        num_beside = total - num_input - num_output
+        if reasoning not in (0, num_beside):
+            return None, UsageBasis.UNKNOWN
+        reasoning = num_beside
+    input_uncached = num_input - cache_read - cache_write - input_audio
+    output_visible = num_output + num_beside - reasoning - output_audio
+    # An `or` of numbers is negative where one of them is.
+    if (cache_read | cache_write | input_audio | input_uncached | reasoning | output_audio | output_visible) < 0:
         return None, UsageBasis.UNKNOWN
-    num_text = num_input - cache_read - cache_write
-    input_audio = _count_audio(prompt, num_input, num_text)
-    input_uncached = num_text - input_audio
-    output_visible = num_output - output_audio - (0 if num_beside else reasoning)
-    output_reasoning = num_beside or reasoning
-    if min(cache_read, cache_write, input_audio, input_uncached, reasoning, output_audio, output_visible) < 0:
-        return None, UsageBasis.UNKNOWN
-    buckets = Usage(
-        input_uncached, cache_read, cache_write, output_visible, output_reasoning, 0, input_audio, output_audio
-    )
+    buckets = Usage(input_uncached, cache_read, cache_write, output_visible, reasoning, 0, input_audio, output_audio)
     return buckets, UsageBasis.MEASURED
 
 
-def _count_audio(prompt: PromptDetails | None, num_input: int, num_uncached: int) -> int:
+def _count_audio(prompt: PromptDetails, num_input: int, num_uncached: int) -> int:
     """Audio tokens of a prompt that no cache held: those that are said to be cached, or must be, are left out.
 
     Negative where the report contradicts itself.
     """
-    if prompt is None or prompt.audio_tokens is None:
-        return 0
-    if prompt.audio_tokens > num_input or prompt.audio_tokens < 0:
-        return -1
-    cached = prompt.cached_tokens_details
+    num_audio, cached = prompt.audio_tokens or 0, prompt.cached_tokens_details
     num_cached = 0 if cached is None else cached.audio_tokens or 0
-    if not 0 <= num_cached <= min(prompt.audio_tokens, prompt.cached_tokens or 0):
+    if not 0 <= num_cached <= min(num_audio, prompt.cached_tokens or 0) or num_audio > num_input:
         return -1
-    return min(prompt.audio_tokens - num_cached, num_uncached)
+    return min(num_audio - num_cached, num_uncached)
 
 
 _TIERS: dict[str, str | None] = {

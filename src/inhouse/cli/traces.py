@@ -155,6 +155,7 @@ def _describe_close(trace: Trace, close: TraceClose) -> list[tuple[str, str]]:
         ("error", close.error_code or "-"),
         ("finish reason", close.finish_reason or "-"),
         ("usage", f"{tokens or 'unknown'}  ({close.usage_basis})"),
+        *([("service tier", close.tier)] if close.tier else []),
         ("cost", f"{format_usd(close.cost_usd)}" + (f"  by {close.price_id}" if close.price_id else "")),
         ("TTFT / TPOT / E2E", " / ".join(_format_ms(x) for x in (close.ttft_ms, close.tpot_ms, close.e2e_ms))),
         ("gateway's share", _format_ms(close.overhead_ms)),

@@ -16,6 +16,13 @@ KNOWN_COMPANIES = {
     "api.anthropic.com": "anthropic",
     "api.mistral.ai": "mistral",
     "generativelanguage.googleapis.com": "google",
+    "api.cerebras.ai": "cerebras",
+    "api.cohere.com": "cohere",
+    "api.fireworks.ai": "fireworks",
+    "api.groq.com": "groq",
+    "api.novita.ai": "novita",
+    "api.together.xyz": "together",
+    "api.x.ai": "x-ai",
 }
 """Host of a company's API → the name that the price book knows it by."""
 _ANTHROPIC = "anthropic"
