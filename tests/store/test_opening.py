@@ -102,7 +102,8 @@ def test_traces_from_before_there_were_signals_are_read(
         store.traces.ship([make_open("old"), make_close("old")], cursor=SpoolCursor("w-0000.spool", 1))
         with store._database.write() as connection:
             connection.execute(sa.text("ALTER TABLE traces DROP COLUMN signals_json"))
-            connection.execute(sa.text("DROP TABLE stored_responses"))
+            for table in ("stored_responses", "usage_records", "usage_imports"):
+                connection.execute(sa.text(f"DROP TABLE {table}"))
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     signals = Signals(num_chars=1, empty=0)
     with open_store(url) as store:
