@@ -66,7 +66,7 @@ def _make_imported(row: Sequence[Any]) -> UsageRow:
         template=template,
         tier=ServiceTier(tier),
         num_requests=None if has_no_requests else int(num_requests),
-        usage=None if has_no_usage else Usage(*(int(count) for count in tokens)),
+        usage=None if has_no_usage else Usage(*(int(count or 0) for count in tokens)),
         stated_usd=None if has_no_amount else from_pico_usd(int(amount)),
     )
 

@@ -19,6 +19,7 @@ _SECRET = re.compile(
     r"|\bAIza[\w-]{20,}|\bgsk_\w{16,}|\bAKIA[A-Z0-9]{12,}|\bgh[pousr]_\w{16,}|\bhf_\w{16,}|\bxox[abp]-[\w-]{10,}"
     r"|\beyJ[\w-]{8,}\.[\w-]+|\b[Bb]earer\s+\S+|\bglpat-\S{10,}",
 )
+_SIGN = re.compile(r"[srpa]k[-_]|earer|eyJ|AIza|hf_|gh[pousr]_|AKIA|xox|glpat|\x00")
 _LONG_DIGEST = re.compile(r"^[0-9a-f]{40,128}$", re.IGNORECASE)
 _PRICE_BOOK_NAMES = {"gemini": "google", "google_ai_studio": "google", "palm": "google", "mistralai": "mistral"}
 _TIERS = {
@@ -47,6 +48,13 @@ def clean_label(text: str | None) -> str | None:
     if _LONG_DIGEST.match(words):
         return f"key:{words[:_FINGERPRINT_CHARS].lower()}"
     return _SECRET.sub(lambda found: fingerprint(found.group()), words)[:_MAX_CHARS]
+
+
+def clean_id(text: str) -> str:
+    """A record's id as it may be stored. Runs for every record, so it only looks closer where there is a reason to."""
+    if _SIGN.search(text):
+        return _SECRET.sub(lambda found: fingerprint(found.group()), text.replace("\x00", " "))
+    return text
 
 
 def fingerprint(secret: str) -> str:

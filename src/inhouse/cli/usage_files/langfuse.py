@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct, field
 
 from inhouse.cli.usage_files.intake import Requests, make_key
-from inhouse.cli.usage_files.labels import clean_label, name_model, quote
+from inhouse.cli.usage_files.labels import clean_id, clean_label, name_model, quote
 from inhouse.cli.usage_files.reading import Place, Reading, read_entries
 from inhouse.cli.usage_files.values import parse_moment, parse_usd
 from inhouse.domain import MOMENT_S, USAGE_BUCKETS, ServiceTier, UsageRecord
@@ -105,7 +105,7 @@ def _make_record(reading: Reading, place: Place, entry: Entry) -> UsageRecord | 
     started_at = _find_start(reading, place, entry)
     return UsageRecord(
         SOURCE,
-        entry.id or make_key(started_at, model, entry.name, tokens),
+        clean_id(entry.id) if entry.id else make_key(started_at, model, entry.name, tokens),
         started_at,
         MOMENT_S,
         provider,

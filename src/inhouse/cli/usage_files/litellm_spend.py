@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from inhouse.cli.usage_files.intake import Requests, make_key
-from inhouse.cli.usage_files.labels import clean_label, find_tier, name_model
+from inhouse.cli.usage_files.labels import clean_id, clean_label, find_tier, name_model
 from inhouse.cli.usage_files.reading import Place, Reading, read_entries
 from inhouse.cli.usage_files.values import Count, parse_moment, parse_usd
 from inhouse.domain import MOMENT_S, ServiceTier, UsageRecord
@@ -146,7 +146,9 @@ def _make_record(reading: Reading, place: Place, entry: Entry) -> UsageRecord | 
     started_at = _find_start(reading, place, entry)
     return UsageRecord(
         SOURCE,
-        entry.request_id or make_key(started_at, entry.model, entry.api_key, entry.spend, split.tokens),
+        clean_id(entry.request_id)
+        if entry.request_id
+        else make_key(started_at, entry.model, entry.api_key, entry.spend, split.tokens),
         started_at,
         MOMENT_S,
         provider,

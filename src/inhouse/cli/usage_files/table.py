@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from inhouse.cli.usage_files.columns import COUNT_FIELDS, Columns, find_columns
 from inhouse.cli.usage_files.intake import Buckets, Requests, make_key
-from inhouse.cli.usage_files.labels import clean_label, find_tier, name_model, quote
+from inhouse.cli.usage_files.labels import clean_id, clean_label, find_tier, name_model, quote
 from inhouse.cli.usage_files.opening import read_table
 from inhouse.cli.usage_files.reading import Reading
 from inhouse.cli.usage_files.values import is_date, parse_count, parse_moment, parse_usd
@@ -108,7 +108,7 @@ class _RowReader:
         columns = self.columns
         account = self.reading.account
         if columns.id is not None and row[columns.id]:
-            return row[columns.id] if not account else f"{account}:{row[columns.id]}"
+            return clean_id(row[columns.id] if not account else f"{account}:{row[columns.id]}")
         if columns.requests is not None:
             return make_key(account, started_at, width_s, *raw)
         text = "\x1f".join(row)
