@@ -102,6 +102,26 @@ def decide_typed() -> Decision:
 
 
 @cache
+def decide_six() -> Decision:
+    """An imported bill whose open model passes less often and whose people are shared: nearer than the typed one."""
+    changed = {
+        "spend_usd_per_month": 21_933.8,
+        "fte_share": 0.1,
+        "movable_share": (0.25, 0.55, 0.8),
+        "hosted_input_usd_per_mtok": 0.6,
+        "hosted_cached_usd_per_mtok": 0.6,
+        "hosted_output_usd_per_mtok": 2.4,
+        "input_tokens_per_request": 1_910.0,
+        "output_tokens_per_request": 340.0,
+        "cached_share": 0.12,
+        "peak_factor": 3.4,
+        "setup_usd": (8_000, 15_000, 40_000),
+    }
+    fleet = Fleet(gpus_per_replica=1, ordered_gpus=2)
+    return decide(Question(assumptions=make_assumptions(changed), fleet=fleet, terms=tuple(Terms)))
+
+
+@cache
 def decide_self_host() -> Decision:
     """A bill of $400k whose hosted-open price is dear: GPUs of one's own win."""
     changed = {
@@ -127,7 +147,7 @@ def decide_blocked() -> Decision:
 @cache
 def decide_own_only() -> Decision:
     """Only own machines may see the data, so all of it moves or none."""
-    excluded = dict.fromkeys((Family.STAY, Family.CHEAPER, Family.HOSTED_OPEN), "own_only")
+    excluded = {family: "own_only" for family in Family if family is not Family.SELF_HOST}
     assumptions = make_assumptions({"movable_share": 1.0})
     fleet = Fleet(gpus_per_replica=1)
     return decide(Question(assumptions=assumptions, fleet=fleet, terms=ALL_TERMS, excluded=excluded))
@@ -163,6 +183,7 @@ def six_use_cases_report() -> DecisionReport:
     """An imported example: six use cases, one unpriced, an invoice."""
     return replace(
         typed_report(),
+        decision=decide_six(),
         scope=Scope(
             title="Example Ltd, customer service",
             basis=Basis.IMPORTED,

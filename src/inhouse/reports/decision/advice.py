@@ -63,13 +63,14 @@ def say_trial(report: DecisionReport) -> str:
     chance = f"self-hosting is the cheaper one in {format_share(trial.chance_go)} of draws"
     if not trial.is_worth_it:
         return (
-            f"Don't run a trial of self-hosting: {length} cost {cost}, and what it can be expected to gain over the rest "
-            f"of the horizon is {gain}, as {chance}."
+            f"Don't run a trial of self-hosting: {length} cost {cost}, and what it can be expected to gain over the "
+            f"rest of the horizon is {gain}, as {chance}."
         )
+    rule = say_stop(report, decision.self_host_flips, wants_self_host=True)
     return (
-        f"A trial of self-hosting ({name_terms(trial.option.terms)}) pays: {length} cost {cost}, and it can be expected "
-        f"to gain {gain} over the rest of the horizon, as {chance}. Spend cap: {format_dollars(trial.cost_usd.p90)}. "
-        f"{say_stop(report, decision.self_host_flips, wants_self_host=True)}"
+        f"A trial of self-hosting ({name_terms(trial.option.terms)}) pays: {length} cost {cost}, and it can "
+        f"be expected to gain {gain} over the rest of the horizon, as {chance}. "
+        f"Spend cap: {format_dollars(trial.cost_usd.p90)}. {rule}"
     )
 
 
@@ -187,14 +188,14 @@ def _advise_stay(decision: Decision) -> NextStep:
     return NextStep(
         step=f"Change nothing. Run this command again {when}.",
         cap_usd=0.0,
-        cap="Spend nothing on a trial.",
+        cap="Nothing: no trial is advised.",
         stop="Nothing was started, so there is nothing to stop.",
     )
 
 
 def _advise_cheaper(decision: Decision) -> NextStep:
     savings = sorted(decision.quick_savings_usd.items(), key=lambda item: -item[1].p50)
-    names = "; ".join(f"{name_saving(code)} ({format_dollars(usd.p50)} a month)" for code, usd in savings)
+    names = "; ".join(f"{_lower(name_saving(code))} ({format_dollars(usd.p50)} a month)" for code, usd in savings)
     cap = _find(decision, "cheaper_setup_usd").at(_SPEND_CAP_SHARE)
     names_by_flip = ("cheaper_share", "cacheable_share", "batchable_share")
     stops = [
@@ -206,7 +207,7 @@ def _advise_cheaper(decision: Decision) -> NextStep:
     return NextStep(
         step=f"Change the calls, largest saving first: {names}.",
         cap_usd=cap,
-        cap=f"Spend cap: {format_dollars(cap)}, the P90 of the changes at the callers.",
+        cap=f"{format_dollars(cap)}, the P90 of the changes at the callers.",
         stop=f"{rule} your evaluation shows more than the allowed loss.",
     )
 
@@ -217,11 +218,11 @@ def _advise_hosted(report: DecisionReport) -> NextStep:
     where = f"a hosted-open API ({model.hosted_provider})" if model.hosted_provider else "a hosted-open API"
     return NextStep(
         step=(
-            f"Run your suite on {model.model} at {where} for {_name_first(report)}. Where it is approved, move that use "
-            "case first: shadow, canary, ramp, full."
+            f"Run your suite on {model.model} at {where} for {_name_first(report)}. Where it is approved, move that "
+            "use case first: shadow, canary, ramp, full."
         ),
         cap_usd=setup,
-        cap=f"Spend cap: {format_dollars(setup)}, the P90 of the move.",
+        cap=f"{format_dollars(setup)}, the P90 of the move.",
         stop=say_stop(report, decision.flips, wants_self_host=False),
     )
 
@@ -241,7 +242,7 @@ def _advise_self_host(report: DecisionReport) -> NextStep:
     return NextStep(
         step=step,
         cap_usd=cap,
-        cap=f"Spend cap: {format_dollars(cap)}, {what}.",
+        cap=f"{format_dollars(cap)}, {what}.",
         stop=say_stop(report, flips, wants_self_host=True),
     )
 
@@ -254,10 +255,8 @@ def _say_one_stop(report: DecisionReport, flip: Flip, *, is_current: bool, wants
     if flip.flips_at is None or flip.distance is None or flip.distance > _MAX_DISTANCE:
         return None
     is_below = (flip.flips_at < flip.now) == is_current
-    if flip.name == "movable_share" and is_below:
-        return f"your evaluation certifies less than {format_share(flip.flips_at)} of the traffic"
-    if flip.name == "fallback_share" and not is_below:
-        return f"more than {format_share(flip.flips_at)} of the moved requests fall back"
+    if flip.name in {"movable_share", "fallback_share"}:
+        return _say_share_stop(flip.name, format_share(flip.flips_at), is_below=is_below)
     pace = report.open_model.requests_per_second
     if not wants_self_host or pace is None:
         return None
@@ -268,6 +267,12 @@ def _say_one_stop(report: DecisionReport, flip: Flip, *, is_current: bool, wants
     return None
 
 
+def _say_share_stop(name: str, at: str, *, is_below: bool) -> str | None:
+    if name == "movable_share":
+        return f"your evaluation certifies less than {at} of the traffic" if is_below else None
+    return None if is_below else f"more than {at} of the moved requests fall back"
+
+
 def _say_cost(trial: Trial) -> str:
     cost = trial.cost_usd
     return (
@@ -275,6 +280,10 @@ def _say_cost(trial: Trial) -> str:
         f"{format_dollars(trial.people_usd)}, GPUs {format_dollars(trial.gpus_usd)}, "
         f"labels {format_dollars(trial.labels_usd)})"
     )
+
+
+def _lower(name: str) -> str:
+    return name[0].lower() + name[1:]
 
 
 def _name_first(report: DecisionReport) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inhouse.catalog import Unit
-from inhouse.planning.economics import Assumption, Decision, Flip, OptionResult
+from inhouse.planning.economics import Assumption, Decision, Flip, OptionResult, Owner
 from inhouse.reports.decision.advice import (
     Finding,
     advise_next,
@@ -12,7 +12,7 @@ from inhouse.reports.decision.advice import (
     say_findings,
     say_trial,
 )
-from inhouse.reports.decision.figures import money, quantity, ratio, share, spread_money, spread_quantity, spread_share
+from inhouse.reports.decision.figures import money, quantity, ratio, share, spread_gpus, spread_money, spread_share
 from inhouse.reports.decision.formats import (
     NOT_KNOWN,
     format_count,
@@ -49,11 +49,13 @@ from inhouse.reports.decision.terms import (
     explain_owner,
     explain_reason,
     has_figures,
+    moves_everything,
     name_answer,
     name_family,
     name_line,
     name_option,
     name_saving,
+    sort_lines,
 )
 from inhouse.reports.decision.words import (
     say_amounts,
@@ -87,13 +89,13 @@ def compose_page(report: DecisionReport) -> Page:
         title=report.scope.title,
         banners=_list_banners(report),
         headline=_compose_headline(report),
-        options=tuple(_compose_option(decision, item) for item in decision.options),
-        options_note=_note_options(items["movable_share"]),
+        options=tuple(_compose_option(report, item) for item in decision.options),
+        options_note=_note_options(items["movable_share"], is_full=moves_everything(decision)),
         break_even=_compose_break_even(report, items["spend_usd_per_month"]),
         break_even_sentences=say_break_even(report),
         use_cases=tuple(_compose_use_case(line) for line in report.use_cases),
         bill=_compose_bill(report),
-        assumptions=tuple(_compose_assumption(item) for item in decision.assumptions),
+        assumptions=tuple(_compose_assumption(item) for item in sorted(decision.assumptions, key=_rank_owner)),
         tornado=_compose_tornado(decision, items),
         tornado_note=say_tornado(decision),
         flips=tuple(_compose_flip(items[flip.name], flip) for flip in flips),
@@ -133,7 +135,7 @@ def _compose_headline(report: DecisionReport) -> Headline:
     return Headline(
         family=chosen.family.value,
         option=str(chosen),
-        option_name=name_option(chosen),
+        option_name=name_option(chosen, is_full=moves_everything(report.decision)),
         short=say_short(report),
         sentence=say_decision(report),
         scope=say_scope(report.scope),
@@ -143,14 +145,18 @@ def _compose_headline(report: DecisionReport) -> Headline:
     )
 
 
-def _compose_option(decision: Decision, item: OptionResult) -> OptionRow:
-    code, is_shown = item.excluded_because, has_figures(item.excluded_because)
-    lines = [LineRow(line=line, name=name_line(line), usd=spread_money(usd)) for line, usd in item.lines_usd.items()]
+def _compose_option(report: DecisionReport, item: OptionResult) -> OptionRow:
+    code = item.excluded_because
+    is_shown = has_figures(item.option, code, report.open_model)
+    lines = [
+        LineRow(line=line, name=name_line(line), usd=spread_money(item.lines_usd[line]))
+        for line in sort_lines(item.lines_usd)
+    ]
     return OptionRow(
         option=str(item.option),
         family=item.option.family.value,
-        name=name_option(item.option),
-        is_chosen=item.option == decision.chosen,
+        name=name_option(item.option, is_full=moves_everything(report.decision)),
+        is_chosen=item.option == report.decision.chosen,
         is_choosable=code is None,
         reason_code=code,
         reason=None if code is None else explain_exclusion(code),
@@ -160,14 +166,14 @@ def _compose_option(decision: Decision, item: OptionResult) -> OptionRow:
         saving_usd=spread_money(item.saving_usd) if is_shown else None,
         chance_cheapest=share(item.chance_cheapest if code is None else None, "may not be chosen"),
         chance_saves=share(item.chance_saves if is_shown else None),
-        num_gpus=None if item.num_gpus is None or not is_shown else spread_quantity(item.num_gpus),
+        num_gpus=None if item.num_gpus is None or not is_shown else spread_gpus(item.num_gpus),
         utilisation=None if item.utilisation is None or not is_shown else spread_share(item.utilisation),
         lines=tuple(lines) if is_shown else (),
     )
 
 
-def _note_options(movable: Assumption) -> str:
-    if movable.is_exact and movable.mid >= 1:
+def _note_options(movable: Assumption, *, is_full: bool) -> str:
+    if is_full:
         return "All of the traffic moves; nothing is left at today's API."
     return (
         "“Hosted-open API” and “self-host” move the share that passes your evaluation "
@@ -182,7 +188,7 @@ def _compose_break_even(report: DecisionReport, spend: Assumption) -> BreakEvenV
     none = "not up to 1,000 × today's"
     beside_best = none if found.spend_usd_beside_best is not None else say_spend_beside_best(report.decision, found)
     return BreakEvenView(
-        option_name=name_option(found.option),
+        option_name=name_option(found.option, is_full=moves_everything(report.decision)),
         spend_now=money(spend.mid),
         spend_beside_stay=money(found.spend_usd_beside_stay, none),
         spend_beside_best=money(found.spend_usd_beside_best, beside_best),
@@ -235,6 +241,11 @@ def _compose_assumption(item: Assumption) -> AssumptionView:
         owner_text=explain_owner(item.owner),
         source=item.source,
     )
+
+
+def _rank_owner(item: Assumption) -> int:
+    """The user's own figures first, those that nobody has confirmed last."""
+    return list(Owner).index(item.owner)
 
 
 def _compose_tornado(decision: Decision, items: dict[str, Assumption]) -> tuple[TornadoRow, ...]:
@@ -340,15 +351,14 @@ def _compose_next(report: DecisionReport) -> NextStepView:
 
 def _compose_footer(report: DecisionReport) -> Footer:
     decision = report.decision
+    made_on = report.made_on.isoformat()
     return Footer(
         command=report.command,
         version=report.version,
-        made_on=report.made_on.isoformat(),
+        made_on=made_on,
         num_draws=decision.num_draws,
         seed=decision.seed,
-        text=(
-            f"inhouse {report.version}, {report.made_on.isoformat()}, {decision.num_draws:,} draws, seed {decision.seed}"
-        ),
+        text=f"inhouse {report.version}, {made_on}, {decision.num_draws:,} draws, seed {decision.seed}",
     )
 
 

@@ -40,13 +40,17 @@ def spread_share(band: Band) -> Spread:
     return _spread(band, share)
 
 
-def spread_quantity(band: Band) -> Spread:
-    """A number of things over the draws."""
-    return _spread(band, quantity)
+def spread_gpus(band: Band) -> Spread:
+    """A mean number of GPUs over the draws, in two digits."""
+    return _spread(band, _gpus)
 
 
 def _spread(band: Band, figure: Callable[[float], Figure]) -> Spread:
     return Spread(p10=figure(band.p10), p50=figure(band.p50), p90=figure(band.p90), mean=figure(band.mean))
+
+
+def _gpus(value: float) -> Figure:
+    return Figure(_round(value), f"{value:.0f}" if value >= 10 else f"{value:.2g}")
 
 
 def _round(value: float) -> float:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from decimal import Decimal
 
 from inhouse.catalog import Unit
 
+_FIXED = re.compile(r"(?<=[\d×]) (?=%|×|FTE\b|[A-Z]\d)|(?<=P10|P50|P90) ")
 NOT_KNOWN = "not known"
-_PERIODS = {Unit.USD_PER_MONTH: " a month", Unit.USD_PER_HOUR: " an hour", Unit.USD_PER_MTOK: " per M tokens"}
+_PERIODS = {
+    Unit.USD_PER_MONTH: " a month",
+    Unit.USD_PER_HOUR: " an hour",
+    Unit.USD_PER_MTOK: " per M tokens",
+    Unit.SHARE_PER_YEAR: " a year",
+    Unit.SECONDS_PER_TOKEN: " a token",
+}
 
 
 def format_dollars(value: float | Decimal | None) -> str:
@@ -61,13 +69,18 @@ def format_count(value: float | None) -> str:
     return f"{value:,.0f}" if abs(value) >= 99.5 else f"{value:.3g}"
 
 
+def keep_together(text: str) -> str:
+    """The same with spaces that do not break inside of figures: before per cent signs, behind P10."""
+    return _FIXED.sub("\u00a0", text)
+
+
 def format_factor(value: float | None) -> str:
     """A ratio: `4×`, `0.85×`."""
     return NOT_KNOWN if value is None else f"{value:.3g}×"
 
 
 def format_value(value: float | None, unit: Unit) -> str:
-    """An assumption's value with its unit, without its period: `80 %`, `$18.0k`, `57.5 µs a token`."""
+    """An assumption's value with its unit, without its period: `80 %`, `$18.0k`, `57.5 µs`."""
     if value is None:
         return NOT_KNOWN
     return _FORMATS[unit](value)
@@ -80,7 +93,7 @@ def format_with_unit(value: float | None, unit: Unit) -> str:
 
 def period_of(unit: Unit) -> str:
     """What stands behind a value of the unit: ` a month`, ` per M tokens`, or nothing."""
-    return " a year" if unit is Unit.SHARE_PER_YEAR else _PERIODS.get(unit, "")
+    return _PERIODS.get(unit, "")
 
 
 def _format_fte(value: float) -> str:
@@ -92,7 +105,7 @@ def _format_months(value: float) -> str:
 
 
 def _format_pace(value: float) -> str:
-    return f"{value * 1e6:.3g} µs a token"
+    return f"{value * 1e6:.3g} µs"
 
 
 _FORMATS: dict[Unit, Callable[[float], str]] = {

@@ -54,7 +54,7 @@ class Headline:
     amounts: str
     basis: str
     changes: tuple[str, ...]
-    """What would change it: the nearest flip, then the nearest one to or from self-hosting."""
+    """What would change it: the nearest flip, then that to or from self-hosting; one sentence where nothing can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from inhouse.planning.economics import Decision, Family, OptionId, Owner, Terms
 from inhouse.reports.decision.report import OpenModelFacts
 
@@ -10,7 +12,7 @@ _TERMS = {
     Terms.RESERVED: "reserved GPUs",
     Terms.SPOT: "spot GPUs",
     Terms.OWNED: "owned GPUs",
-    Terms.ORDERED: "GPUs already ordered",
+    Terms.ORDERED: "ordered GPUs",
 }
 _FAMILIES = {
     Family.STAY: "stay at the API",
@@ -32,10 +34,29 @@ _LINES = {
     "egress": "Egress",
     "inhouse_upkeep": "Upkeep of inhouse",
 }
+_GROUPS = {
+    "api": "api",
+    "fallback": "api",
+    "hosted_api": "hosted",
+    "gpus": "gpus",
+    "power": "gpus",
+    "people": "people",
+    "on_call": "people",
+    "setup": "setup",
+}
+GROUPS = {
+    "api": "Today's API",
+    "hosted": "Hosted-open API",
+    "gpus": "GPUs and power",
+    "people": "People, on call",
+    "setup": "Set-up",
+    "running": "Evaluation, platform, egress, upkeep",
+}
+"""Groups of cost lines, as the stacked bars colour them."""
 _SAVINGS = {
-    "cheaper_tier": "A cheaper tier for the tasks that allow it",
-    "prompt_caching": "Prompt caching: what repeats stands first",
-    "batch_tariff": "The batch tariff for what may wait",
+    "cheaper_tier": "Cheaper tier where a task allows",
+    "prompt_caching": "Prompt caching",
+    "batch_tariff": "Batch tariff for what may wait",
 }
 _EXCLUSIONS = {
     "licence": "the licence does not allow it",
@@ -78,14 +99,21 @@ _OWNERS = {
 }
 
 
-def name_option(option: OptionId) -> str:
-    """An option in a few words; hybrids are the rule, so only moving everything is said."""
+def name_option(option: OptionId, *, is_full: bool = False) -> str:
+    """An option in a few words.
+
+    Args:
+        option: what to name.
+        is_full: moving everything is the rule here; else moving the share that passes is, and the other one is said.
+    """
     if option.family is Family.STAY:
         return "Stay at the API"
     if option.family is Family.CHEAPER:
         return "Stay, used more cheaply"
     name = "Hosted-open API" if option.terms is None else f"Self-host, {_TERMS[option.terms]}"
-    return name if option.is_hybrid else f"{name}, everything"
+    if option.is_hybrid == is_full:
+        return f"{name}, a share" if is_full else f"{name}, everything"
+    return name
 
 
 def name_terms(terms: Terms | None) -> str:
@@ -103,6 +131,17 @@ def name_line(code: str) -> str:
     return _LINES.get(code) or _speak(code).capitalize()
 
 
+def sort_lines(codes: Iterable[str]) -> list[str]:
+    """Lines of a cost, each once, in the order in which they are told; new ones last."""
+    order = list(_LINES)
+    return sorted(dict.fromkeys(codes), key=lambda code: order.index(code) if code in order else len(order))
+
+
+def group_line(code: str) -> str:
+    """The group of `GROUPS` that a line belongs to."""
+    return _GROUPS.get(code, "running")
+
+
 def name_saving(code: str) -> str:
     """A saving at today's API."""
     return _SAVINGS.get(code) or _speak(code).capitalize()
@@ -113,9 +152,16 @@ def explain_exclusion(code: str) -> str:
     return _EXCLUSIONS.get(code) or _speak(code)
 
 
-def has_figures(code: str | None) -> bool:
+def has_figures(option: OptionId, code: str | None, model: OpenModelFacts) -> bool:
     """Whether an option's figures mean something: not where what they are made of is not known."""
-    return code not in _WITHOUT_FIGURES
+    if option.family is Family.HOSTED_OPEN and model.hosted_usd_per_mtok is None:
+        return False
+    return code not in _WITHOUT_FIGURES and not (option.is_self_host and model.gpu is None)
+
+
+def moves_everything(decision: Decision) -> bool:
+    """Whether an option that moves traffic moves all of it here, so that no hybrid may be chosen."""
+    return any(item.excluded_because == "nothing_left_at_api" for item in decision.options)
 
 
 def explain_reason(code: str) -> str:

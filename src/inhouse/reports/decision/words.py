@@ -54,7 +54,7 @@ def say_decision(report: DecisionReport) -> str:
 
 
 def say_short(report: DecisionReport) -> str:
-    """The decision in a headline: `Don't self-host. Move to a hosted-open API.`"""
+    """The decision in a headline, such as `Don't self-host. Move to a hosted-open API` with its full stop."""
     family = report.decision.chosen.family
     if family is Family.SELF_HOST:
         return _say_self_host(report)
@@ -110,12 +110,13 @@ def say_basis(decision: Decision) -> str:
 
 def say_change(report: DecisionReport) -> tuple[str, ...]:
     """What would change the answer, and what would change the answer to self-hosting."""
-    decision = report.decision
-    return (_say_nearest(decision), _say_self_host_flip(report))
+    if len(report.decision.best_by_family) == 1:
+        return ("Nothing else may be chosen, so no assumption changes the answer.",)
+    return (_say_nearest(report.decision), _say_self_host_flip(report))
 
 
 def say_flip(item: Assumption, flip: Flip) -> str:
-    """Where one assumption flips the answer: `46 % or less for “share that moves” (taken: 80 %, range 50 % to 90 %)`."""
+    """Where one assumption flips the answer: `46 % or less for “share” (taken: 80 %, range 50 % to 90 %)`."""
     at = say_threshold(item, flip)
     return f"{at} for “{item.label}” ({say_taken(item)})"
 
@@ -123,7 +124,8 @@ def say_flip(item: Assumption, flip: Flip) -> str:
 def say_threshold(item: Assumption, flip: Flip) -> str:
     """`46 % or less`, `$2.0M a month or more`."""
     if flip.flips_at is None:
-        return f"nothing from {format_value(flip.searched_low, item.unit)} to {format_value(flip.searched_high, item.unit)}"
+        low, high = format_value(flip.searched_low, item.unit), format_value(flip.searched_high, item.unit)
+        return f"nothing from {low} to {high}"
     side = "or more" if flip.flips_at > flip.now else "or less"
     return f"{format_with_unit(flip.flips_at, item.unit)} {side}"
 
@@ -251,8 +253,6 @@ def _say_instead(decision: Decision, chosen: OptionResult) -> str:
 
 def _say_nearest(decision: Decision) -> str:
     flip = _first(decision.flips)
-    if len(decision.best_by_family) == 1:
-        return "Nothing else may be chosen, so no assumption changes the answer."
     if flip is None or flip.flips_to is None:
         return "No single assumption changes the answer, moved alone as far as was searched."
     item = _by_name(decision)[flip.name]
@@ -277,13 +277,19 @@ def _say_self_host_flip(report: DecisionReport) -> str:
             "Self-hosting does not win: no single assumption, moved alone as far as was searched, makes it the answer."
         )
     item = _by_name(decision)[flip.name]
-    verb = "Self-hosting stops paying" if is_chosen else "Self-hosting wins only"
-    inside = [one for one in decision.self_host_flips if _is_inside(_by_name(decision)[one.name], one)]
-    nearness = f"{len(inside)} of the assumptions" if inside else "No single assumption"
-    does = "do" if len(inside) > 1 else "does"
-    return (
-        f"{verb} at {say_flip(item, flip)}, {say_nearness(item, flip)}. {nearness} within its stated range {does} it."
-    )
+    verb = "Self-hosting stops paying" if is_chosen else "Self-hosting wins"
+    is_same = decision.flips[0].name == flip.name and decision.flips[0].flips_at == flip.flips_at
+    where = "there too" if is_same else f"at {say_flip(item, flip)}, {say_nearness(item, flip)}"
+    return f"{verb} {where}. {_count_inside(decision)}"
+
+
+def _count_inside(decision: Decision) -> str:
+    items = _by_name(decision)
+    num = sum(_is_inside(items[flip.name], flip) for flip in decision.self_host_flips)
+    if num == 0:
+        return "No single assumption within its stated range does it."
+    does = "1 assumption does it" if num == 1 else f"{num} of {len(items)} assumptions do it, each alone"
+    return f"{does} within its stated range."
 
 
 def _say_factor(now: float, at: float) -> str:
