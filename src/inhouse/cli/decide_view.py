@@ -34,13 +34,13 @@ class BandBar:
     reference: float | None
     style: str
 
-    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """As wide as there is room."""
-        return Measurement(min(_MIN_BAR, options.max_width), min(_MAX_BAR, options.max_width))
+        return _measure_bar(console, options)
 
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """One line of blocks."""
-        width = min(options.max_width, _MAX_BAR)
+        width = _measure_bar(console, options).maximum
         first, middle, last = (self._cell(value, width) for value in (self.p10, self.p50, self.p90))
         stay = None if self.reference is None else self._cell(self.reference, width)
         for cell in range(width):
@@ -64,13 +64,13 @@ class SwingBar:
     scale_low: float
     scale_high: float
 
-    def __rich_measure__(self, _console: Console, options: ConsoleOptions) -> Measurement:
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
         """As wide as there is room."""
-        return Measurement(min(_MIN_BAR, options.max_width), min(_MAX_BAR, options.max_width))
+        return _measure_bar(console, options)
 
-    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """One line of blocks."""
-        width = min(options.max_width, _MAX_BAR)
+        width = _measure_bar(console, options).maximum
         first, last = sorted((self._cell(self.low, width), self._cell(self.high, width)))
         zero = self._cell(0.0, width) if self.scale_low <= 0 <= self.scale_high else None
         for cell in range(width):
@@ -92,7 +92,7 @@ def render_terminal(report: DecisionReport) -> RenderableType:
         _say(page.headline.sentence, "bold"),
         _say(f"{page.headline.scope} {page.headline.amounts}", "dim"),
         *_section("What would change that", [_say(text) for text in page.headline.changes]),
-        *_section("Options, dollars a month: ▒ P10 to P90, █ P50, │ staying", [_render_options(page)]),
+        *_section("Options, dollars a month: ▒ P10 to P90, █ P50, │ staying", _render_options(page)),
         *_section("Where self-hosting begins to pay", [_say(text) for text in page.break_even_sentences]),
         *_section("The bill by use case", _render_bill(page)),
         *_section("What flips the answer, nearest first", _render_flips(page)),
@@ -107,6 +107,11 @@ def render_terminal(report: DecisionReport) -> RenderableType:
     return Group(*parts)
 
 
+def _measure_bar(console: Console, options: ConsoleOptions) -> Measurement:
+    room = min(options.max_width, console.width)
+    return Measurement(min(_MIN_BAR, room), min(_MAX_BAR, room))
+
+
 def _say(text: str, style: str = "") -> Text:
     return Text(keep_together(text), style=style)
 
@@ -118,16 +123,19 @@ def _section(title: str, parts: Sequence[RenderableType]) -> list[RenderableType
     return [Text(f"\n{title}", style="bold cyan"), *(Padding(part, (0, 0, 0, 2), expand=False) for part in parts)]
 
 
-def _render_options(page: Page) -> Table:
+def _render_options(page: Page) -> list[RenderableType]:
     table = _grid("name", None, "right", "right", "right")
     shown = [row for row in page.options if not row.is_twin]
     limit = max(row.total_usd.p90.number for row in shown if row.total_usd is not None)
     stay = next((row.total_usd.p50.number for row in shown if row.option == "stay" and row.total_usd is not None), None)
     for row in sorted(shown, key=lambda row: not row.is_choosable):
         table.add_row(*_option_cells(row, limit * 1.02, stay), style=None if row.is_choosable else "dim")
-        if row.reason is not None:
-            table.add_row(Text(f"  {row.reason}", style="dim"), "", "", "", "")
-    return table
+    reasons = dict.fromkeys(row.reason for row in shown if row.reason is not None)
+    return [table, *(_say(f"Not to be chosen: {_name_rows(shown, reason)}: {reason}.", "dim") for reason in reasons)]
+
+
+def _name_rows(rows: Sequence[OptionRow], reason: str) -> str:
+    return "; ".join(row.name for row in rows if row.reason == reason)
 
 
 def _option_cells(row: OptionRow, limit: float, stay: float | None) -> tuple[RenderableType, ...]:
@@ -161,7 +169,7 @@ def _render_bill(page: Page) -> list[RenderableType]:
 def _render_flips(page: Page) -> list[RenderableType]:
     if not page.flips:
         return []
-    table = _grid("left", "left", "left", "left", header=("", "flips at", "the answer becomes", "how near"))
+    table = _grid("left", "left", "left", "left", header=("", "flips at", "to", "how near"))
     for row in page.flips[:_NUM_FLIPS]:
         table.add_row(row.label, Text(row.flips_at.text, style="bold"), row.to, row.nearness)
     return [table]
@@ -190,8 +198,8 @@ def _render_unknown(page: Page) -> list[RenderableType]:
         + Text(f"costs {row.usd.text} and {row.hours.text} hours: {row.how} ({row.verdict})")
         for row in page.findings[:_NUM_FINDINGS]
     ]
-    gaps = [Text(gap, style="dim") for gap in page.gaps]
-    return [*(parts or [Text(page.findings_note)]), *gaps]
+    gaps = [_say(" ".join(page.gaps), "dim")] if page.gaps else []
+    return [*(parts or [_say(page.findings_note)]), *gaps]
 
 
 def _render_facts(page: Page) -> list[RenderableType]:

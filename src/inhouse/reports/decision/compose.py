@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inhouse.catalog import Unit
-from inhouse.planning.economics import Assumption, Decision, Flip, OptionResult, Owner
+from inhouse.planning.economics import Assumption, Decision, Family, Flip, OptionResult, Owner
 from inhouse.reports.decision.advice import (
     Finding,
     advise_next,
@@ -44,7 +44,6 @@ from inhouse.reports.decision.page import (
 )
 from inhouse.reports.decision.report import DecisionReport, UseCaseLine
 from inhouse.reports.decision.terms import (
-    TWIN_CODES,
     explain_exclusion,
     explain_owner,
     explain_reason,
@@ -69,7 +68,6 @@ from inhouse.reports.decision.words import (
     say_requests_per_second,
     say_scope,
     say_short,
-    say_spend_beside_best,
     say_taken,
     say_threshold,
     say_tornado,
@@ -147,6 +145,7 @@ def _compose_headline(report: DecisionReport) -> Headline:
 
 def _compose_option(report: DecisionReport, item: OptionResult) -> OptionRow:
     code = item.excluded_because
+    is_full = moves_everything(report.decision)
     is_shown = has_figures(item.option, code, report.open_model)
     lines = [
         LineRow(line=line, name=name_line(line), usd=spread_money(item.lines_usd[line]))
@@ -155,13 +154,13 @@ def _compose_option(report: DecisionReport, item: OptionResult) -> OptionRow:
     return OptionRow(
         option=str(item.option),
         family=item.option.family.value,
-        name=name_option(item.option, is_full=moves_everything(report.decision)),
+        name=name_option(item.option, is_full=is_full),
         is_chosen=item.option == report.decision.chosen,
         is_choosable=code is None,
         reason_code=code,
         reason=None if code is None else explain_exclusion(code),
         has_figures=is_shown,
-        is_twin=code in TWIN_CODES,
+        is_twin=item.option.moves and item.option.is_hybrid == is_full,
         total_usd=spread_money(item.total_usd) if is_shown else None,
         saving_usd=spread_money(item.saving_usd) if is_shown else None,
         chance_cheapest=share(item.chance_cheapest if code is None else None, "may not be chosen"),
@@ -186,15 +185,16 @@ def _compose_break_even(report: DecisionReport, spend: Assumption) -> BreakEvenV
     if found is None:
         return None
     none = "not up to 1,000 × today's"
-    beside_best = none if found.spend_usd_beside_best is not None else say_spend_beside_best(report.decision, found)
+    is_only = set(report.decision.best_by_family) == {Family.SELF_HOST}
+    beside_hosted = None if report.open_model.hosted_usd_per_mtok is None else found.utilisation_beside_hosted
     return BreakEvenView(
         option_name=name_option(found.option, is_full=moves_everything(report.decision)),
         spend_now=money(spend.mid),
         spend_beside_stay=money(found.spend_usd_beside_stay, none),
-        spend_beside_best=money(found.spend_usd_beside_best, beside_best),
+        spend_beside_best=money(found.spend_usd_beside_best, "nothing else may be chosen" if is_only else none),
         utilisation_now=spread_share(found.utilisation_now),
         utilisation_beside_api=spread_share(found.utilisation_beside_api),
-        utilisation_beside_hosted=spread_share(found.utilisation_beside_hosted),
+        utilisation_beside_hosted=None if beside_hosted is None else spread_share(beside_hosted),
     )
 
 

@@ -131,8 +131,9 @@ def _draw_utilisation(view: BreakEvenView | None) -> Plots:
     spreads = {
         "now": (view.utilisation_now, "chosen", "Busy now"),
         "api": (view.utilisation_beside_api, "other", "Needed beside today's API"),
-        "hosted": (view.utilisation_beside_hosted, "other", "Needed beside the hosted-open API"),
     }
+    if view.utilisation_beside_hosted is not None:
+        spreads["hosted"] = (view.utilisation_beside_hosted, "other", "Needed beside the hosted-open API")
     scale = make_scale([spread.p90.number for spread, _, _ in spreads.values()])
     rows = {key: _band(scale, spread, tone, name) for key, (spread, tone, name) in spreads.items()}
     return Plots(rows, draw_axis(scale, format_share))

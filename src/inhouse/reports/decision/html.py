@@ -15,7 +15,7 @@ from inhouse.reports.decision.drawings import NUM_TORNADO, draw_page
 from inhouse.reports.decision.formats import keep_together
 from inhouse.reports.decision.page import OptionRow, Page
 from inhouse.reports.decision.report import DecisionReport
-from inhouse.reports.decision.terms import GROUPS, name_line, sort_lines
+from inhouse.reports.decision.terms import GROUPS, TWIN_CODES, name_line, sort_lines
 
 NUM_FLIPS = 10
 _ADDRESS = re.compile(r"https://[^\s<>\"',;)]+")
@@ -25,6 +25,7 @@ _MONEY = re.compile(r"(?<=: )(−?\$[\d.,]+[kM]? a month)")
 def render_html(report: DecisionReport) -> str:
     """The page, one self-contained document."""
     page = compose_page(report)
+    twins = [row for row in page.options if row.is_twin]
     return _TEMPLATES.get_template("decision.html").render(
         page=page,
         drawings=draw_page(page),
@@ -34,7 +35,8 @@ def render_html(report: DecisionReport) -> str:
         owners=Counter(item.owner for item in page.assumptions).most_common(),
         choosable=[row for row in page.options if row.is_choosable],
         excluded=[row for row in page.options if not row.is_choosable and not row.is_twin],
-        twins=[row for row in page.options if row.is_twin],
+        twins=twins,
+        twin_reason=next((row.reason for row in twins if row.reason_code in TWIN_CODES), None),
         lines=_list_lines(page),
     )
 

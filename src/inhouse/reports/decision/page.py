@@ -81,7 +81,7 @@ class OptionRow:
     has_figures: bool
     """False: what its figures are made of is not known, so none are shown."""
     is_twin: bool
-    """Not to be chosen only because the same option stands in its other form: all of the traffic or a share."""
+    """The other form of an option that the page shows already: all of the traffic instead of a share, or a share."""
     total_usd: Spread | None
     saving_usd: Spread | None
     chance_cheapest: Figure
@@ -101,7 +101,8 @@ class BreakEvenView:
     spend_beside_best: Figure
     utilisation_now: Spread
     utilisation_beside_api: Spread
-    utilisation_beside_hosted: Spread
+    utilisation_beside_hosted: Spread | None
+    """None: no hosted-open price is known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

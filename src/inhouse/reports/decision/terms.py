@@ -16,7 +16,7 @@ _TERMS = {
 }
 _FAMILIES = {
     Family.STAY: "stay at the API",
-    Family.CHEAPER: "stay at the API, used more cheaply",
+    Family.CHEAPER: "stay, used more cheaply",
     Family.HOSTED_OPEN: "move to a hosted-open API",
     Family.SELF_HOST: "self-host",
 }

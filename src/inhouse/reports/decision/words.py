@@ -8,7 +8,6 @@ from inhouse.planning.economics import (
     STAY,
     Assumption,
     Band,
-    BreakEven,
     Decision,
     Family,
     Flip,
@@ -32,7 +31,6 @@ from inhouse.reports.decision.terms import (
     name_terms,
 )
 
-_SEARCHED_SPEND = "not up to 1,000 times today's bill"
 _JUST_OUTSIDE = 1.5
 _BASES = {
     Basis.TYPED: "known from typed figures only, none of it measured",
@@ -152,24 +150,23 @@ def say_break_even(report: DecisionReport) -> tuple[str, ...]:
         code = find_self_host_exclusion(report.decision, report.open_model) or "no_capacity"
         return (f"No break-even can be said: {explain_exclusion(code)}.",)
     spend = _by_name(report.decision)["spend_usd_per_month"]
-    by_spend = (
-        f"With today's mix, self-hosting ({name_terms(found.option.terms)}) costs no more than staying from "
-        f"{_say_spend(found.spend_usd_beside_stay)} of API spend, and no more than the best other option from "
-        f"{say_spend_beside_best(report.decision, found)}. Today: {format_with_unit(spend.mid, spend.unit)}."
+    beside_stay = _say_from(found.spend_usd_beside_stay, "staying")
+    if set(report.decision.best_by_family) == {Family.SELF_HOST}:
+        beside_best = "nothing else may be chosen"
+    else:
+        beside_best = _say_from(found.spend_usd_beside_best, "the best other option")
+    hosted = f" and as much as the hosted-open API at {_say_shares(found.utilisation_beside_hosted)}"
+    return (
+        (
+            f"With today's mix, self-hosting ({name_terms(found.option.terms)}) costs {beside_stay}, and {beside_best}. "
+            f"Today's bill: {format_with_unit(spend.mid, spend.unit)}."
+        ),
+        (
+            f"Its GPUs are busy {_say_shares(found.utilisation_now)} of the time on average. Alone, without people and "
+            f"set-up, they cost as much as today's API at {_say_shares(found.utilisation_beside_api)}"
+            f"{hosted if report.open_model.hosted_usd_per_mtok is not None else ''}."
+        ),
     )
-    by_use = (
-        f"Its GPUs are busy {_say_shares(found.utilisation_now)} of the time on average. Alone, without people and "
-        f"set-up, they cost as much as today's API at {_say_shares(found.utilisation_beside_api)} and as much as the "
-        f"hosted-open API at {_say_shares(found.utilisation_beside_hosted)}."
-    )
-    return (by_spend, by_use)
-
-
-def say_spend_beside_best(decision: Decision, found: BreakEven) -> str:
-    """The break-even spend beside the best other option, or why there is none."""
-    if found.spend_usd_beside_best is None and set(decision.best_by_family) == {Family.SELF_HOST}:
-        return "any spend, as nothing else may be chosen"
-    return _say_spend(found.spend_usd_beside_best)
 
 
 def say_tornado(decision: Decision) -> str:
@@ -302,7 +299,7 @@ def _say_ranges(item: Assumption, at: float, distance: float) -> str:
     if distance <= _JUST_OUTSIDE:
         return "just outside its range"
     has_side = item.mid not in (item.low, item.high)
-    return f"{distance:.2g} times as far as its range goes" if has_side else "outside its range"
+    return f"{distance:.2g} × its range away" if has_side else "outside its range"
 
 
 def _first(flips: tuple[Flip, ...]) -> Flip | None:
@@ -317,8 +314,10 @@ def _by_name(decision: Decision) -> dict[str, Assumption]:
     return {item.name: item for item in decision.assumptions}
 
 
-def _say_spend(value: float | None) -> str:
-    return _SEARCHED_SPEND if value is None else f"{format_dollars(value)} a month"
+def _say_from(usd: float | None, what: str) -> str:
+    if usd is None:
+        return f"more than {what} up to 1,000 times today's bill"
+    return f"no more than {what} from {format_dollars(usd)} a month"
 
 
 def _say_exact(value: Decimal | None) -> str:
