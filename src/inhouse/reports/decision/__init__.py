@@ -2,7 +2,12 @@
 
 from inhouse.reports.decision.assemble import Bill, Making, find_moving_option, make_report
 from inhouse.reports.decision.bill import Source, TypedTraffic, read_bill, type_bill
+from inhouse.reports.decision.compose import compose_page
+from inhouse.reports.decision.document import render_document
+from inhouse.reports.decision.formats import keep_together
+from inhouse.reports.decision.html import render_html
 from inhouse.reports.decision.inputs import Ask, GpuOrder, Traffic, TypedRange
+from inhouse.reports.decision.page import Figure, OptionRow, Page
 from inhouse.reports.decision.prepare import Prepared, prepare
 from inhouse.reports.decision.report import (
     Basis,
@@ -22,9 +27,12 @@ __all__ = [
     "Commitment",
     "Coverage",
     "DecisionReport",
+    "Figure",
     "GpuOrder",
     "Making",
     "OpenModelFacts",
+    "OptionRow",
+    "Page",
     "Prepared",
     "Reconciliation",
     "Scope",
@@ -33,9 +41,13 @@ __all__ = [
     "TypedRange",
     "TypedTraffic",
     "UseCaseLine",
+    "compose_page",
     "find_moving_option",
+    "keep_together",
     "make_report",
     "prepare",
     "read_bill",
+    "render_document",
+    "render_html",
     "type_bill",
 ]
