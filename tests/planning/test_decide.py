@@ -170,6 +170,7 @@ def test_break_even_spend_is_where_self_hosting_costs_what_staying_costs() -> No
     assert decision.break_even is not None
     assert decision.break_even.spend_usd_beside_stay == pytest.approx(5_444, rel=0.01)
     assert decision.break_even.spend_usd_beside_best is None
+    assert decision.break_even.utilisation_beside_hosted is not None
     assert decision.break_even.utilisation_beside_hosted.p50 == pytest.approx(0.27, abs=0.005)
 
 

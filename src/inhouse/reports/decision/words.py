@@ -155,16 +155,17 @@ def say_break_even(report: DecisionReport) -> tuple[str, ...]:
         beside_best = "nothing else may be chosen"
     else:
         beside_best = _say_from(found.spend_usd_beside_best, "the best other option")
-    hosted = f" and as much as the hosted-open API at {_say_shares(found.utilisation_beside_hosted)}"
+    band = found.utilisation_beside_hosted
+    hosted = f" and as much as the hosted-open API at {_say_shares(band)}" if band is not None else ""
     return (
         (
-            f"With today's mix, self-hosting ({name_terms(found.option.terms)}) costs {beside_stay}, and {beside_best}. "
-            f"Today's bill: {format_with_unit(spend.mid, spend.unit)}."
+            f"With today's mix, self-hosting ({name_terms(found.option.terms)}) costs {beside_stay}, and "
+            f"{beside_best}. Today's bill: {format_with_unit(spend.mid, spend.unit)}."
         ),
         (
             f"Its GPUs are busy {_say_shares(found.utilisation_now)} of the time on average. Alone, without people and "
             f"set-up, they cost as much as today's API at {_say_shares(found.utilisation_beside_api)}"
-            f"{hosted if report.open_model.hosted_usd_per_mtok is not None else ''}."
+            f"{hosted}."
         ),
     )
 
