@@ -175,3 +175,12 @@ def test_terms_are_the_callers_to_change() -> None:
 def test_a_replica_without_gpus_or_tokens_is_refused(num_gpus: int, inputs: int, outputs: int) -> None:
     with pytest.raises(ValueError, match="at least one"):
         serve(num_gpus, WeightFormat.BF16, inputs, outputs)
+
+
+def test_every_measured_configuration_fits_its_gpus() -> None:
+    """Whoever measured it had it running: model, GPU and precision of the row must agree with the arithmetic."""
+    for row in CATALOG.capacity:
+        shape = serve(row.num_gpus, WeightFormat(row.precision), 1024, 1024)
+        found = fits(get_model(row.model), get_gpu(row.gpu), shape)
+        assert found.state is FitState.FITS, row.key
+        assert (found.max_sequences or 0) >= 8, row.key
