@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 from msgspec import Raw, Struct
 
-from inhouse.backends.wire_usage import read_tier
+from inhouse.backends.wire_usage import MAX_TIER_CHARS, read_tier
 from inhouse.domain import Usage, UsageBasis
 
 NULL = Raw(b"null")
-_USUAL_SPEEDS = frozenset({None, "standard", "default", ""})
+_USUAL_SPEEDS = frozenset({"standard", "default", ""})
 _DEARER_PLACES = frozenset({"us"})
 """Values of `inference_geo` that cost more: platform.claude.com/docs/en/about-claude/pricing (data residency)."""
 
@@ -46,8 +46,8 @@ class MessagesUsage(Struct):
 
         Fast mode and inference in the United States alone have prices of their own, which are tariffs here.
         """
-        if self.speed not in _USUAL_SPEEDS:
-            return self.speed
+        if self.speed is not None and self.speed not in _USUAL_SPEEDS:
+            return self.speed[:MAX_TIER_CHARS]
         if self.inference_geo in _DEARER_PLACES:
             return f"{self.inference_geo} only"
         return read_tier(self.service_tier)

@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from inhouse.domain import ServiceTier, Usage, UsageBasis
 
+MAX_TIER_CHARS = 32
+"""As much of a tariff's word is kept; an endpoint may write anything."""
+
 
 class _CachedDetails(Struct, gc=False):
     audio_tokens: int | None = None
@@ -121,7 +124,6 @@ _TIERS: dict[str, str | None] = {
     **dict.fromkeys(("default", "standard", "auto", "on_demand", ""), None),
     "fast": ServiceTier.PRIORITY.value,  # OpenAI's newer name: developers.openai.com/api/docs/guides/fast-mode
 }
-_MAX_TIER_CHARS = 32
 
 
 def read_tier(word: str | None) -> str | None:
@@ -131,4 +133,4 @@ def read_tier(word: str | None) -> str | None:
     """
     if word is None:
         return None
-    return _TIERS[word] if word in _TIERS else word[:_MAX_TIER_CHARS]
+    return _TIERS[word] if word in _TIERS else word[:MAX_TIER_CHARS]
