@@ -229,7 +229,8 @@ def _run(
     with keeping as store:
         try:
             for path in order.files:
-                results.append(_import_file(path, order.format, ReadOptions(mapping or {}, account), store, sums))
+                result = _import_file(path, order.format, ReadOptions(mapping or {}, account), store, sums)
+                results.append(result)  # noqa: PERF401 -- what was read stays when a later file fails
         finally:  # what was read before a file that cannot be is said too
             _settle_pages(results)
             for result in () if as_json else results:
