@@ -230,7 +230,7 @@ def _run(
         try:
             for path in order.files:
                 result = _import_file(path, order.format, ReadOptions(mapping or {}, account), store, sums)
-                results.append(result)  # noqa: PERF401 -- what was read stays when a later file fails
+                results.append(result)
         finally:  # what was read before a file that cannot be is said too
             _settle_pages(results)
             for result in () if as_json else results:
