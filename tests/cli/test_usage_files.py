@@ -712,6 +712,9 @@ def test_keys_are_never_kept(tmp_path: Path) -> None:
     assert clean_label(SECRET) == fingerprint(SECRET)
     assert fingerprint(SECRET).startswith("key:")
     assert clean_label(digest) == "key:9f9f9f9f"
+    assert [clean_label(text) for text in ("sk-1234", "aB3" * 12)] == [fingerprint("sk-1234"), fingerprint("aB3" * 12)]
+    names = ["task-management-system", "ask_a_question_bot", "desk-support", "proj_AbCdEfGhIjKlMnOpQrStUvWx", "app, EU"]
+    assert [clean_label(name) for name in names] == names
     error = fails(write(tmp_path, f"time,input\n{SECRET},1\n", "f.csv"), UsageFormat.CSV)
     assert "abcdefgh" not in str(error)
 

@@ -27,7 +27,7 @@ routes:
     data_class: internal
     variants:
       in-house: {endpoint: clerk}
-    use: in-house
+    use: {default: in-house}
 """
 SECRET = "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -164,6 +164,28 @@ def test_every_doubt_is_shown_with_its_count(shell: Shell) -> None:
     assert "1 × the period ends after the file was written" in output
     assert "1 × the last page says that more follow" in output
     assert "1 × records that stood in the file twice were counted once" in output
+
+
+def test_pages_in_several_files_are_whole_together(shell: Shell) -> None:
+    first, second = write_page("1.json", range(3)), write_page("2.json", range(3, 5))
+    first.write_text(first.read_text().replace('"has_more": false', '"has_more": true'))
+    assert "more follow" not in shell.run("openai-usage", str(second), str(first))
+    assert "more follow" in shell.run("openai-usage", str(first))
+
+
+def test_what_was_read_before_a_bad_file_is_said(shell: Shell) -> None:
+    write_page("march.json", range(3))
+    Path("bad.json").write_text('{"num_model_requests": 1')
+    output = shell.run("openai-usage", "march.json", "bad.json", code=2)
+    assert "march.json  openai-usage: 3 read, 3 kept, 3 new" in output
+    assert "bad.json" in output
+
+
+def test_tables_of_one_time_by_other_labels_are_refused(shell: Shell) -> None:
+    Path("a.csv").write_text("time,model,requests,input\n2026-03-01T10:00:00Z,m,1,5\n")
+    Path("b.csv").write_text("time,model,team,requests,input\n2026-03-01T10:00:00Z,m,t,1,5\n")
+    shell.run("csv", "a.csv")
+    assert "Both together would count usage twice" in shell.run("csv", "b.csv", code=3)
 
 
 def test_an_older_export_is_said_to_be_older(shell: Shell) -> None:

@@ -227,10 +227,13 @@ def _run(
     results: list[FileResult] = []
     keeping = nullcontext() if is_dry else _open(find_store(order.config, order.store))
     with keeping as store:
-        for path in order.files:
-            result = _import_file(path, order.format, ReadOptions(mapping or {}, account), store, sums)
-            results.append(result)
-            if not as_json:
+        try:
+            for path in order.files:
+                result = _import_file(path, order.format, ReadOptions(mapping or {}, account), store, sums)
+                results.append(result)
+        finally:  # what was read before a file that cannot be is said too
+            _settle_pages(results)
+            for result in () if as_json else results:
                 show_file(result)
         overlaps = [] if store is None else _find_other_sources(store, results)
         label = None if store is None else store.label
@@ -240,6 +243,14 @@ def _run(
         return
     show_summary(results, rows, overlaps)
     _show_next(order, results, rows, label)
+
+
+def _settle_pages(results: Sequence[FileResult]) -> None:
+    """Where a page says that more follow, and another file begins where it ends, nothing is missing."""
+    starts = {(result.format, result.report.since) for result in results}
+    for result in results:
+        if (result.format, result.report.until) in starts:
+            result.report.has_more = False
 
 
 def _import_file(

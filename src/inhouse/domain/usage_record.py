@@ -10,6 +10,7 @@ from inhouse.domain.usage_row import ServiceTier
 
 PICO_PER_USD = 1_000_000_000_000
 """Money of records is counted in whole pico-dollars: exact for every price per token, and summed without rounding."""
+_PICO_PER_USD = Decimal(PICO_PER_USD)
 MOMENT_S = 0
 """Width of a record that is one request, at one moment."""
 
@@ -75,7 +76,7 @@ def to_pico_usd(amount: Decimal) -> int:
 
     Sources that compute in binary floats state more digits than that; what is rounded off here is their noise.
     """
-    return int((amount * PICO_PER_USD).to_integral_value())
+    return int((amount * _PICO_PER_USD).to_integral_value())
 
 
 def from_pico_usd(amount: int) -> Decimal:

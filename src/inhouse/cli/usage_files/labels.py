@@ -15,11 +15,14 @@ _MAX_CHARS = 200
 _NUM_REMEMBERED = 65_536
 _FINGERPRINT_CHARS = 8
 _SECRET = re.compile(
-    r"\b(?:sk|rk|pk|ak)[-_](?:[a-z]+[-_]){0,3}[A-Za-z0-9_-]{8,}"  # OpenAI, Anthropic, LiteLLM, Langfuse
+    r"\bsk-[A-Za-z0-9_-]{4,}"
+    r"|\b(?:sk|rk|pk|ak)[-_](?:[a-z]+[-_]){0,3}[A-Za-z0-9_-]{8,}"  # Stripe-like, Langfuse
     r"|\bAIza[\w-]{20,}|\bgsk_\w{16,}|\bAKIA[A-Z0-9]{12,}|\bgh[pousr]_\w{16,}|\bhf_\w{16,}|\bxox[abp]-[\w-]{10,}"
     r"|\beyJ[\w-]{8,}\.[\w-]+|\b[Bb]earer\s+\S+|\bglpat-\S{10,}",
 )
 _SIGN = re.compile(r"[srpa]k[-_]|earer|eyJ|AIza|hf_|gh[pousr]_|AKIA|xox|glpat|\x00")
+_LONG_TOKEN = re.compile(r"^[A-Za-z0-9+]{32,}={0,2}$")
+"""A key without any prefix, as Azure and others have them; no name is so long without a space, dash or slash."""
 _LONG_DIGEST = re.compile(r"^[0-9a-f]{40,128}$", re.IGNORECASE)
 _PRICE_BOOK_NAMES = {"gemini": "google", "google_ai_studio": "google", "palm": "google", "mistralai": "mistral"}
 _TIERS = {
@@ -47,6 +50,8 @@ def clean_label(text: str | None) -> str | None:
         return None
     if _LONG_DIGEST.match(words):
         return f"key:{words[:_FINGERPRINT_CHARS].lower()}"
+    if _LONG_TOKEN.match(words):
+        return fingerprint(words)
     return _SECRET.sub(lambda found: fingerprint(found.group()), words)[:_MAX_CHARS]
 
 

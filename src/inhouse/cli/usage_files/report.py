@@ -57,7 +57,7 @@ class Report:
         self.num_kept += 1
         if record.num_requests is None:
             self.num_without_requests += 1
-        if record.project is None and record.key is None and record.task is None and record.template is None:
+        if not (record.project or record.key or record.task or record.template):
             self.num_unlabelled += 1
         self.cover(record.started_at, record.width_s)
 

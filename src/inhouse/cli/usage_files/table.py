@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from inhouse.cli.usage_files.columns import COUNT_FIELDS, Columns, find_columns
+from inhouse.cli.usage_files.columns import COUNT_FIELDS, LABEL_FIELDS, Columns, find_columns
 from inhouse.cli.usage_files.intake import Buckets, Requests, make_key
 from inhouse.cli.usage_files.labels import clean_id, clean_label, find_tier, name_model, quote
 from inhouse.cli.usage_files.opening import read_table
@@ -45,6 +45,8 @@ def read_csv(reading: Reading) -> Iterator[UsageRecord]:
             if requests.admit(record):
                 yield record
         return
+    names = (name for name, at in zip(LABEL_FIELDS, columns.labels, strict=True) if at is not None)
+    reading.report.grouped_by.update(names)
     buckets = Buckets(reading.report)
     for line, row in rows:
         kept = buckets.admit(row_reader.read(line, row))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from inhouse.domain import to_pico_usd
+from inhouse.domain import PICO_PER_USD, to_pico_usd
 
 Count = Annotated[int, Meta(ge=0)]
 """A number of tokens or requests."""
@@ -18,7 +18,7 @@ _FIRST_MOMENT_S = 1_420_070_400
 _LAST_MOMENT_S = 4_102_444_800
 _MILLISECONDS_FROM = 100_000_000_000
 _DATE_CHARS = 10
-_MAX_USD = Decimal(1_000_000)
+_MAX_PICO_USD = 1_000_000 * PICO_PER_USD
 
 
 def parse_moment(value: str | float) -> int:
@@ -55,12 +55,14 @@ def parse_usd(text: str | Decimal) -> int:
         ValueError: it is no amount between 0 and a million dollars.
     """
     try:
-        amount = Decimal(text.strip().removeprefix("$")) if isinstance(text, str) else text
+        amount = to_pico_usd(Decimal(text.replace("$", "", 1) if isinstance(text, str) else text))
     except InvalidOperation:
         raise ValueError("is no amount in dollars (write it like 12.345678)") from None
-    if not amount.is_finite() or not 0 <= amount <= _MAX_USD:
+    except (ValueError, OverflowError):
+        amount = -1  # not a number, or infinite
+    if not 0 <= amount <= _MAX_PICO_USD:
         raise ValueError("is no amount between 0 and 1,000,000 dollars")
-    return to_pico_usd(amount)
+    return amount
 
 
 def parse_count(text: str) -> int:
