@@ -34,6 +34,7 @@ from reports.sample import (
     typed_report,
 )
 
+_UNPRICED = "3,112 requests are unpriced."
 _TOKENS = "Tokens at the price book's rates come to"
 
 
@@ -199,13 +200,7 @@ def test_a_commitment_says_what_was_not_stated(usd: Decimal | None, until: date 
         (None, None, None, None, "Nothing to reconcile: no usage was priced and no invoice was given."),
         (None, "90", None, None, "The export says $90; no usage was priced, so it is not reconciled."),
         ("90", None, None, 0, f"{_TOKENS} $90; no invoice was given, so it is not reconciled."),
-        (
-            "90",
-            "95",
-            "100",
-            3_112,
-            f"{_TOKENS} $90, the invoice says $100: 10 % not explained. 3,112 requests are unpriced.",
-        ),
+        ("90", "95", "100", 3_112, f"{_TOKENS} $90, the invoice says $100: 10 % not explained. {_UNPRICED}"),
         ("110", "100", None, None, f"{_TOKENS} $110, the export says $100: 10 % more than was billed."),
     ],
 )  # fmt: skip

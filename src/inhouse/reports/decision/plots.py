@@ -18,6 +18,7 @@ _AXIS_HEIGHT = 22
 _NUM_STEPS = 6
 _HEADROOM = 1.04
 _FEW_POWERS = 2
+_MANY_TICKS = 5
 _EDGE = 7.0
 """A tick's text nearer to an edge than this, in per cent, stands inside of it."""
 
@@ -141,12 +142,13 @@ def draw_stack(scale: Scale, segments: Sequence[Segment], title: str) -> Markup:
 
 
 def draw_axis(scale: Scale, write: Callable[[float], str]) -> Markup:
-    """The ticks' texts; those at an edge stand inside of it."""
+    """The ticks' texts, those at an edge inside of it; of many, each second is `minor`: left out where it is narrow."""
     parts: list[str] = []
-    for tick in scale.ticks:
+    for index, tick in enumerate(scale.ticks):
         at = scale.at(tick)
+        name = ' class="minor"' if index % 2 and len(scale.ticks) > _MANY_TICKS else ""
         anchor = "start" if at < _EDGE else "end" if at > 100 - _EDGE else "middle"
-        parts.append(f'<text x="{at}%" y="15" text-anchor="{anchor}">{escape(write(tick))}</text>')
+        parts.append(f'<text{name} x="{at}%" y="15" text-anchor="{anchor}">{escape(write(tick))}</text>')
     return _svg(_AXIS_HEIGHT, "ticks", "", parts)
 
 

@@ -159,8 +159,8 @@ def say_break_even(report: DecisionReport) -> tuple[str, ...]:
     hosted = f" and as much as the hosted-open API at {_say_shares(band)}" if band is not None else ""
     return (
         (
-            f"With today's mix, self-hosting ({name_terms(found.option.terms)}) costs {beside_stay}, and "
-            f"{beside_best}. Today's bill: {format_with_unit(spend.mid, spend.unit)}."
+            f"With today's mix, self-hosting ({name_terms(found.option.terms)}) costs {beside_stay}, "
+            f"and {beside_best}. Today's bill: {format_with_unit(spend.mid, spend.unit)}."
         ),
         (
             f"Its GPUs are busy {_say_shares(found.utilisation_now)} of the time on average. Alone, without people and "
@@ -276,7 +276,8 @@ def _say_self_host_flip(report: DecisionReport) -> str:
         )
     item = _by_name(decision)[flip.name]
     verb = "Self-hosting stops paying" if is_chosen else "Self-hosting wins"
-    is_same = decision.flips[0].name == flip.name and decision.flips[0].flips_at == flip.flips_at
+    nearest = _first(decision.flips)
+    is_same = nearest is not None and (nearest.name, nearest.flips_at) == (flip.name, flip.flips_at)
     where = "there too" if is_same else f"at {say_flip(item, flip)}, {say_nearness(item, flip)}"
     return f"{verb} {where}. {_count_inside(decision)}"
 
