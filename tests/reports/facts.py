@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from typing import Any
 
 from inhouse.catalog import PriceBook, TokenPriceRow
@@ -17,20 +16,17 @@ START = int(datetime(2026, 11, 2, tzinfo=UTC).timestamp())
 def make_price(provider: str, model: str, usd_in: str, usd_out: str, **more: Any) -> TokenPriceRow:
     """A list price that holds from 2026-01-01, dollars per million tokens."""
     begins = date(2026, 1, 1)
-    dates = {"effective_from": begins, "checked_on": begins, "source": "assumption: a test's"}
-    rates = {
-        name: Decimal(rate) if isinstance(rate, str) and name.endswith("_mtok") else rate for name, rate in more.items()
+    fields: dict[str, Any] = {
+        "effective_from": begins,
+        "checked_on": begins,
+        "source": "assumption: a test's",
+        "provider": provider,
+        "model": model,
+        "input_usd_per_mtok": usd_in,
+        "output_usd_per_mtok": usd_out,
+        **more,
     }
-    return TokenPriceRow(
-        **{
-            **dates,
-            "provider": provider,
-            "model": model,
-            "input_usd_per_mtok": Decimal(usd_in),
-            "output_usd_per_mtok": Decimal(usd_out),
-            **rates,
-        }
-    )  # fmt: skip
+    return TokenPriceRow.model_validate(fields)
 
 
 def make_book(*prices: TokenPriceRow) -> PriceBook:
@@ -39,7 +35,7 @@ def make_book(*prices: TokenPriceRow) -> PriceBook:
 
 
 def make_row(provider: str | None = "acme", model: str | None = "mid", **fields: Any) -> UsageRow:
-    """An hour of usage: a thousand requests with a million prompt tokens and 100,000 of answers, where not said else."""
+    """An hour: a thousand requests with a million prompt tokens and 100,000 of answers, unless said otherwise."""
     usual: dict[str, Any] = {
         "source": "csv",
         "started_at": START,
@@ -47,4 +43,5 @@ def make_row(provider: str | None = "acme", model: str | None = "mid", **fields:
         "num_requests": 1_000,
         "usage": Usage(input_uncached=1_000_000, output_visible=100_000),
     }
-    return UsageRow(**{**usual, "provider": provider, "model": model, **fields})
+    row: dict[str, Any] = {**usual, "provider": provider, "model": model, **fields}
+    return UsageRow(**row)
