@@ -57,7 +57,8 @@ class Pricer:
         """What the requests of one row cost by list or contract, to the last digit.
 
         A price that depends on the prompt's length is taken at the row's mean length, since single lengths are not in
-        a row. Unpriced where tokens, provider, model or a needed rate are not known.
+        a row; at the shortest, where the row does not count its requests. Unpriced where tokens, provider, model or a
+        needed rate are not known, or where each request has a fee and their number is not.
         """
         if row.usage is None or row.provider is None or row.model is None:
             return UNPRICED
@@ -66,11 +67,11 @@ class Pricer:
         price = found.reach(mean_input)
         if price is None:
             return UNPRICED
-        self.num_backdated += found.is_backdated
         cost = price_usage(row.usage, price, discount=self._discount(row.provider, row.model))
-        if cost.request_usd:
-            return replace(cost, request_usd=cost.request_usd * (row.num_requests or 0))
-        return cost
+        if cost.request_usd is None or (cost.request_usd and row.num_requests is None):
+            return UNPRICED
+        self.num_backdated += found.is_backdated
+        return replace(cost, request_usd=cost.request_usd * (row.num_requests or 0))
 
     def find_price(self, provider: str, model: str, tier: ServiceTier, at: float, mean_input: int) -> TokenPrice | None:
         """The price of prompts of `mean_input` tokens at a Unix second, before any discount; None: not known."""

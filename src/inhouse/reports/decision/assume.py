@@ -71,7 +71,7 @@ def _read_traffic(traffic: Traffic) -> Iterator[Assumption]:
         ("output_tokens_per_request", "answer tokens of a request", traffic.output_tokens_per_request),
     ):
         if value is not None:
-            yield exact(name, label, value, Unit.COUNT)
+            yield _say_nominal(exact(name, label, value, Unit.COUNT), traffic)
     if traffic.cached_share is not None:
         yield exact("cached_share", "input that the API reads from its cache today", traffic.cached_share, Unit.SHARE)
     if traffic.rates_usd_per_mtok is not None:
@@ -82,9 +82,14 @@ def _read_traffic(traffic: Traffic) -> Iterator[Assumption]:
         peak = traffic.peak_factor
         bounds = (max(1.0, peak * _PEAK_RANGE[0]), peak, peak * _PEAK_RANGE[1])
         label = "busiest hour beside the mean hour"
-        yield _make(
-            "peak_factor", label, (min(bounds), peak, max(bounds)), Unit.FACTOR, (traffic.owner, traffic.source)
-        )
+        yield _make("peak_factor", label, bounds, Unit.FACTOR, (traffic.owner, traffic.source))
+
+
+def _say_nominal(item: Assumption, traffic: Traffic) -> Assumption:
+    if not traffic.is_request_nominal:
+        return item
+    words = "requests are not counted; a nominal one stands in, whose size changes no cost"
+    return replace(item, source=f"{item.source}; {words}")
 
 
 def _read_people(ask: Ask, reference: Assumptions) -> Iterator[Assumption]:

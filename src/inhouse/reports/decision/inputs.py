@@ -46,12 +46,14 @@ class Traffic:
     """None: not known; a reference request stands in."""
     input_tokens_per_request: float | None = None
     """Cached ones included."""
+    is_request_nominal: bool = False
+    """The source counts no requests: tokens per request are those of a nominal one, which changes no cost."""
     output_tokens_per_request: float | None = None
     cached_share: float | None = None
     rates_usd_per_mtok: tuple[Decimal, Decimal, Decimal] | None = None
     """(input that no cache held, input from the cache, output); None: not known."""
     peak_factor: float | None = None
-    """None: only days are known, or nothing."""
+    """One or more; None: only days are known, or nothing."""
     main_model: tuple[str, str] | None = None
     """(provider, model) that most of the money goes to; None: not known."""
 

@@ -47,7 +47,7 @@ class UseCaseLine:
     """Route or project, key, task, template: what it was found by."""
     models: tuple[str, ...]
     usd_per_month: Decimal | None
-    """By the price book or own rates; None: unpriced."""
+    """By own rates or the price book, else as stated; None: unpriced."""
     stated_usd_per_month: Decimal | None
     """As the export states it; None where it states nothing."""
     share_of_bill: float | None
@@ -76,6 +76,7 @@ class Reconciliation:
     invoice_usd: Decimal | None
     """What the invoice says, where one was given."""
     num_unpriced_requests: int | None
+    """Without any money, neither by a price nor as stated; None: some of these are not counted."""
 
     @property
     def unexplained_share(self) -> float | None:
@@ -131,6 +132,7 @@ class Coverage:
     num_days: int | None
     num_requests: int | None
     unpriced_share: float | None
+    """Of the requests, or of the tokens where not all requests are counted: those without any money."""
     unlabelled_share: float | None
     notes: tuple[str, ...]
     """Warnings of the import: duplicates, partial files, skipped rows."""
