@@ -301,6 +301,7 @@ def test_a_row_that_says_nothing_of_itself_has_no_key() -> None:
 
 def test_the_books_folder_is_in_the_package() -> None:
     assert {path.name for path in BOOK_FOLDER.iterdir()} == {
+        "assumptions.yaml",
         "capacity.yaml",
         "engine_rates.yaml",
         "gpus.yaml",

@@ -119,6 +119,13 @@ def test_moving_everything_may_not_be_chosen_while_a_share_must_stay(decision: D
     assert everything.exclusion(OptionId(Family.HOSTED_OPEN)) is None
 
 
+def test_spot_gpus_need_something_to_fall_back_to() -> None:
+    everything = ask(movable_share=1.0)
+    assert everything.exclusion(OptionId(Family.SELF_HOST, Terms.SPOT)) == "spot_without_fallback"
+    assert everything.exclusion(OptionId(Family.SELF_HOST, Terms.RESERVED)) is None
+    assert ask().exclusion(OptionId(Family.SELF_HOST, Terms.SPOT, is_hybrid=True)) is None
+
+
 def test_every_reported_flip_flips(decision: Decision) -> None:
     """An assumption set to its flip point gives another answer, with all draws and the same seed."""
     flips = [flip for flip in decision.flips if flip.flips_at is not None]

@@ -264,7 +264,7 @@ def own_only_report() -> DecisionReport:
         typed_report(),
         decision=decide_own_only(),
         commitments=(),
-        command="inhouse decide --spend 22000 --fte 0.5 --only-own-machines",
+        command="inhouse decide --spend 22000 --fte 0.5 --own-only",
     )
 
 

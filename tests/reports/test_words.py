@@ -57,8 +57,8 @@ def test_self_hosting_names_gpus_terms_and_how_often_the_terms_matter() -> None:
 
 def test_a_rule_that_leaves_only_own_machines_is_the_reason() -> None:
     assert say_decision(own_only_report()).startswith(
-        "Self-host: only your own machines may see this data. Serve all of the traffic with gpt-oss-120b on 1 to 2 × "
-        "H200 (spot GPUs): $16.4k a month, where staying would cost $19.4k ("
+        "Self-host: only your own machines may see this data. Serve all of the traffic with gpt-oss-120b on 2 to 3 × "
+        "H200 (owned GPUs): $17.6k a month, where staying would cost $19.4k ("
     )
     assert say_change(own_only_report()) == ("Nothing else may be chosen, so no assumption changes the answer.",)
 
@@ -99,7 +99,7 @@ def test_where_the_nearest_change_is_self_hosting_it_is_told_once() -> None:
     first, second = say_change(six_use_cases_report())
 
     assert first.endswith("the answer becomes: self-host. That is inside its range.")
-    assert second == "Self-hosting wins there too. 8 of 47 assumptions do it, each alone within its stated range."
+    assert second == "Self-hosting wins there too. 8 of 48 assumptions do it, each alone within its stated range."
 
 
 def test_self_hosting_as_the_answer_says_where_it_stops_paying() -> None:
@@ -132,7 +132,7 @@ def test_scope_amounts_and_basis_are_honest() -> None:
         "$22.0k is $19.4k on that average."
     )
     assert say_basis(typed_report().decision) == (
-        "32 of 47 assumptions are inhouse's own reference ranges (marked assumed). List prices and GPU prices are "
+        "33 of 48 assumptions are inhouse's own reference ranges (marked assumed). List prices and GPU prices are "
         "dated facts of the catalog, not quotes: your contract may differ."
     )
 
@@ -152,7 +152,7 @@ def test_break_even_is_told_by_spend_and_by_utilisation() -> None:
     assert "a month, and nothing else may be chosen. Today" in say_break_even(own_only_report())[0]
     report = typed_report()
     assert report.decision.break_even is not None
-    found = replace(report.decision.break_even, spend_usd_beside_best=None)
+    found = replace(report.decision.break_even, spend_usd_beside_best=None, utilisation_beside_hosted=None)
     report = replace(
         report,
         decision=replace(report.decision, break_even=found),

@@ -45,7 +45,8 @@ class Question:
     def exclusion(self, option: OptionId) -> str | None:
         """The code why an option may not be chosen; None where it may.
 
-        To move everything, (almost) everything must be able to move; where that is so, there is no hybrid.
+        To move everything, (almost) everything must be able to move; where that is so, there is no hybrid. Spot GPUs
+        can all be taken back at once, so that something must be left to fall back to.
         """
         if option.family in self.excluded:
             return self.excluded[option.family]
@@ -54,6 +55,8 @@ class Question:
         is_full = self.assumptions["movable_share"].mid >= _FULL_PARITY
         if option.is_hybrid == is_full:
             return "nothing_left_at_api" if is_full else "needs_full_parity"
+        if option.terms is Terms.SPOT and not option.is_hybrid:
+            return "spot_without_fallback"
         return None
 
     def cost(self, values: Values) -> dict[OptionId, OptionCosts]:

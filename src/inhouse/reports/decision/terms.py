@@ -67,6 +67,7 @@ _EXCLUSIONS = {
     "own_only": "only your own machines may see this data",
     "needs_full_parity": "moving everything needs (almost) all of the traffic to pass your evaluation",
     "nothing_left_at_api": "all of the traffic moves, so nothing is left at the API",
+    "spot_without_fallback": "spot GPUs can all be taken back at once, and nothing would be left to fall back to",
 }
 _WITHOUT_FIGURES = frozenset({"no_capacity", "no_gpu_price", "no_hosted_price"})
 TWIN_CODES = frozenset({"needs_full_parity", "nothing_left_at_api"})
