@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -87,33 +88,44 @@ class SwingBar:
 def render_terminal(report: DecisionReport) -> RenderableType:
     """The page for a terminal of 80 columns or more."""
     page = compose_page(report)
-    parts: list[RenderableType] = [Text(banner, style="bold yellow") for banner in page.banners]
+    parts: list[RenderableType] = [Paragraph(banner, "bold yellow") for banner in page.banners]
     parts += [
-        _say(page.headline.sentence, "bold"),
-        _say(f"{page.headline.scope} {page.headline.amounts}", "dim"),
-        *_section("What would change that", [_say(text) for text in page.headline.changes]),
+        Paragraph(page.headline.sentence, "bold"),
+        Paragraph(f"{page.headline.scope} {page.headline.amounts}", "dim"),
+        *_section("What would change that", [Paragraph(text) for text in page.headline.changes]),
         *_section("Options, dollars a month: ▒ P10 to P90, █ P50, │ staying", _render_options(page)),
-        *_section("Where self-hosting begins to pay", [_say(text) for text in page.break_even_sentences]),
+        *_section("Where self-hosting begins to pay", [Paragraph(text) for text in page.break_even_sentences]),
         *_section("The bill by use case", _render_bill(page)),
         *_section("What flips the answer, nearest first", _render_flips(page)),
         *_section("What moves the saving of self-hosting most, P10 to P90", _render_tornado(page)),
         *_section("Not known", _render_unknown(page)),
         *_section("Committed, licence, trial", _render_facts(page)),
         *_section("Next step", _render_next(page)),
-        _say(f"\n{page.headline.basis}", "dim"),
+        Text(),
+        Paragraph(page.headline.basis, "dim"),
         Text(page.footer.text, style="dim"),
         Text(page.footer.command, style="dim", overflow="fold"),
     ]
     return Group(*parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Wrapped text whose figures stay whole: `80 %` never breaks over two lines."""
+
+    text: str
+    style: str = ""
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Lines no wider than the room."""
+        width = min(options.max_width, console.width)
+        for line in textwrap.wrap(keep_together(self.text), width, break_on_hyphens=False):
+            yield Text(line.replace("\u00a0", " "), style=self.style, no_wrap=True)
+
+
 def _measure_bar(console: Console, options: ConsoleOptions) -> Measurement:
     room = min(options.max_width, console.width)
     return Measurement(min(_MIN_BAR, room), min(_MAX_BAR, room))
-
-
-def _say(text: str, style: str = "") -> Text:
-    return Text(keep_together(text), style=style)
 
 
 def _section(title: str, parts: Sequence[RenderableType]) -> list[RenderableType]:
@@ -131,7 +143,10 @@ def _render_options(page: Page) -> list[RenderableType]:
     for row in sorted(shown, key=lambda row: not row.is_choosable):
         table.add_row(*_option_cells(row, limit * 1.02, stay), style=None if row.is_choosable else "dim")
     reasons = dict.fromkeys(row.reason for row in shown if row.reason is not None)
-    return [table, *(_say(f"Not to be chosen: {_name_rows(shown, reason)}: {reason}.", "dim") for reason in reasons)]
+    return [
+        table,
+        *(Paragraph(f"Not to be chosen: {_name_rows(shown, reason)}: {reason}.", "dim") for reason in reasons),
+    ]
 
 
 def _name_rows(rows: Sequence[OptionRow], reason: str) -> str:
@@ -151,19 +166,20 @@ def _option_cells(row: OptionRow, limit: float, stay: float | None) -> tuple[Ren
 
 def _render_bill(page: Page) -> list[RenderableType]:
     if not page.use_cases:
-        return [Text("No usage was imported, so the bill is not split by use case. inhouse import --help")]
-    table = _grid("left", "right", "right", "right", header=("", "a month", "share", "moving it saves"))
+        return [Paragraph("No usage was imported, so the bill is not split by use case. inhouse import --help")]
+    table = _grid("name", "left", "right", "right", "right", header=("", "", "a month", "share", "moving it saves"))
     for row in page.use_cases[:_NUM_USE_CASES]:
         saved = "not known" if row.moved_saving_usd is None else row.moved_saving_usd.p50.text
-        name = Text(("▸ " if row.is_candidate else "  ") + row.name, style=_GOOD if row.is_candidate else "")
-        table.add_row(name, row.usd_per_month.text, row.share_of_bill.text, saved)
+        style = _GOOD if row.is_candidate else ""
+        mark = Text("▸" if row.is_candidate else " ", style=style)
+        table.add_row(mark, Text(row.name, style=style), row.usd_per_month.text, row.share_of_bill.text, saved)
     parts: list[RenderableType] = [table]
     first = next((row for row in page.use_cases if row.is_candidate), None)
     if first is not None:
-        parts.append(Text(f"Begin with ▸ {first.name}: {', '.join(first.reasons) or 'no reason given'}."))
+        parts.append(Paragraph(f"Begin with ▸ {first.name}: {', '.join(first.reasons) or 'no reason given'}."))
     hidden = len(page.use_cases) - _NUM_USE_CASES
     more = f"{hidden} more. " if hidden > 0 else ""
-    return [*parts, _say(f"{more}{page.bill.sentence}")]
+    return [*parts, Paragraph(f"{more}{page.bill.sentence}")]
 
 
 def _render_flips(page: Page) -> list[RenderableType]:
@@ -185,7 +201,7 @@ def _render_tornado(page: Page) -> list[RenderableType]:
         left, right = sorted((bar.low_usd, bar.high_usd), key=_number)
         swing = SwingBar(left.number, right.number, min(ends), max(ends))
         table.add_row(bar.label, left.text, swing, right.text)
-    return [table, _say(page.tornado_note, "dim")]
+    return [table, Paragraph(page.tornado_note, "dim")]
 
 
 def _number(figure: Figure) -> float:
@@ -194,27 +210,29 @@ def _number(figure: Figure) -> float:
 
 def _render_unknown(page: Page) -> list[RenderableType]:
     parts = [
-        Text(f"{row.label}: worth {row.usd_per_month.text} a month, {row.usd_over_horizon.text} over the horizon; ")
-        + Text(f"costs {row.usd.text} and {row.hours.text} hours: {row.how} ({row.verdict})")
+        Paragraph(
+            f"{row.label}: worth {row.usd_per_month.text} a month, {row.usd_over_horizon.text} over the horizon; "
+            f"costs {row.usd.text} and {row.hours.text} hours: {row.how} ({row.verdict})"
+        )
         for row in page.findings[:_NUM_FINDINGS]
     ]
-    gaps = [_say(" ".join(page.gaps), "dim")] if page.gaps else []
-    return [*(parts or [_say(page.findings_note)]), *gaps]
+    gaps = [Paragraph(" ".join(page.gaps), "dim")] if page.gaps else []
+    return [*(parts or [Paragraph(page.findings_note)]), *gaps]
 
 
 def _render_facts(page: Page) -> list[RenderableType]:
-    committed = [_say(row.sentence) for row in page.commitments]
+    committed = [Paragraph(row.sentence) for row in page.commitments]
     licence = f"{page.model.model}, {page.model.licence}: {page.model.answer_text}."
     missing = f" Missing: {', '.join(page.model.missing_facts)}." if page.model.missing_facts else ""
     duties = f" Duties: {' '.join(page.model.duties)}" if page.model.duties else ""
-    return [*committed, Text(f"{licence}{missing}{duties}"), _say(page.trial.advice)]
+    return [*committed, Paragraph(f"{licence}{missing}{duties}"), Paragraph(page.trial.advice)]
 
 
 def _render_next(page: Page) -> list[RenderableType]:
     return [
-        _say(page.next_step.step, "bold"),
-        _say(f"Spend cap: {page.next_step.cap}"),
-        _say(page.next_step.stop if page.next_step.stop.startswith("Stop") else f"Stop: {page.next_step.stop}"),
+        Paragraph(page.next_step.step, "bold"),
+        Paragraph(f"Spend cap: {page.next_step.cap}"),
+        Paragraph(page.next_step.stop if page.next_step.stop.startswith("Stop") else f"Stop: {page.next_step.stop}"),
     ]
 
 

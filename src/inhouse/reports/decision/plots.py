@@ -19,6 +19,8 @@ _NUM_STEPS = 6
 _HEADROOM = 1.04
 _FEW_POWERS = 2
 _MANY_TICKS = 5
+_MARGIN = 0.03
+_LEAST_SPAN = 1e-3
 _EDGE = 7.0
 """A tick's text nearer to an edge than this, in per cent, stands inside of it."""
 
@@ -65,23 +67,20 @@ class Segment:
 def make_scale(values: Sequence[float]) -> Scale:
     """A linear scale from zero (or from the lowest, where that is below) over all values, with round ticks."""
     low, high = min(0.0, *values), max(0.0, *values)
-    span = (high - low) or 1.0
-    step = _find_step(span / _NUM_STEPS)
+    step = _find_step(_measure_span(low, high) / _NUM_STEPS)
     first, last = math.floor(low / step), math.ceil(high / step)
     ticks = [number * step for number in range(first, last + 1) if low <= number * step <= high * _HEADROOM]
-    return Scale(low * _HEADROOM, high * _HEADROOM or 1.0, tuple(ticks))
+    return Scale(low * _HEADROOM, max(high * _HEADROOM, low + _LEAST_SPAN), tuple(ticks))
 
 
 def make_close_scale(values: Sequence[float]) -> Scale:
     """A linear scale over the values alone, zero not among them unless it is near."""
     low, high = min(values), max(values)
-    span = (high - low) or abs(high) or 1.0
-    if low > 0 and low < span * 2:
-        low = 0.0
-    if high < 0 and -high < span * 2:
-        high = 0.0
-    span = high - low or span
-    low, high = low - span * 0.03, high + span * 0.03
+    near = 2 * _measure_span(low, high)
+    low = 0.0 if 0 < low < near else low
+    high = 0.0 if -near < high < 0 else high
+    span = _measure_span(low, high)
+    low, high = low - span * _MARGIN, high + span * _MARGIN
     step = _find_step(span / _NUM_STEPS)
     ticks = [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
     return Scale(low, high, tuple(ticks))
@@ -169,6 +168,11 @@ def _svg(height: int, name: str, title: str, parts: Sequence[str]) -> Markup:
     size = f'width="100%" height="{height}"'
     svg = f'<svg class="plot {name}" {size} {label} focusable="false">{inner}{"".join(parts)}</svg>'
     return Markup(svg)  # noqa: S704 - every text in it went through escape
+
+
+def _measure_span(low: float, high: float) -> float:
+    """The difference; of (almost) equal values something that a scale can be made of."""
+    return max(high - low, abs(high) * _LEAST_SPAN, _LEAST_SPAN)
 
 
 def _find_step(rough: float) -> float:
