@@ -38,7 +38,7 @@ def open_installation(file: Path) -> Generator[Installation]:
         ConfigError: the file cannot be read.
         StateError: `inhouse up` never ran with it, or the store cannot be opened.
     """
-    configuration = load_config(file, _Environment(os.environ))
+    configuration = load_config(file, PlaceholderEnvironment(os.environ))
     state = StateFolder(configuration.state_dir)
     if not state.addresses.exists():
         raise StateError(f"nothing was started from {file} yet.", fix=f"Start it: `inhouse up -c {file}`.")
@@ -46,7 +46,16 @@ def open_installation(file: Path) -> Generator[Installation]:
         yield Installation(configuration, state, store)
 
 
-class _Environment(dict[str, str]):
+def find_store_url(file: Path) -> str:
+    """The store that a configuration file names; environment variables that only running needs may be missing.
+
+    Raises:
+        ConfigError: the file cannot be read.
+    """
+    return load_config(file, PlaceholderEnvironment(os.environ)).store_url
+
+
+class PlaceholderEnvironment(dict[str, str]):
     """The environment; a variable that is not set reads as a placeholder that passes for a key."""
 
     def get(self, key: str, default: str | None = None) -> str | None:  # pyright: ignore[reportIncompatibleMethodOverride] -- one caller, one signature

@@ -53,7 +53,7 @@ def price_provider_model(
     """
     chosen = settings.models[model]
     if chosen.price is not None:
-        return compile_price_vector(_read_own_rates(f"own:{name}/{model}", chosen.price))
+        return compile_price_vector(read_own_rates(f"own:{name}/{model}", chosen.price))
     company = SIMULATED_ROWS if settings.simulated else settings.price_book or name
     return price_list_model(company, chosen.upstream_model or model, book, at, discount=settings.discount)
 
@@ -81,7 +81,7 @@ def price_list_model(
     return compile_price_vector(standard, discount=discount, tiers={tier.value: found[tier] for tier in found})
 
 
-def _read_own_rates(price_id: str, settings: ProviderPriceSettings) -> TokenPrice:
+def read_own_rates(price_id: str, settings: ProviderPriceSettings) -> TokenPrice:
     """The price in a file's rates. It holds under every tariff."""
     price = make_token_price(
         price_id,
