@@ -9,10 +9,12 @@ import typer
 
 from inhouse import __version__
 from inhouse.cli.check import check
+from inhouse.cli.costs import costs_app
 from inhouse.cli.demo import demo
 from inhouse.cli.evals import eval_app
 from inhouse.cli.imports import import_app
 from inhouse.cli.init import init
+from inhouse.cli.invoices import import_invoice
 from inhouse.cli.status import status
 from inhouse.cli.terminal import ExitCode, err, print_error
 from inhouse.cli.traces import traces_app
@@ -45,9 +47,11 @@ def root(
 
 for command in (demo, up, check, init, status):
     app.command()(command)
+import_app.command("invoice")(import_invoice)
 app.add_typer(import_app, name="import")
 app.add_typer(eval_app, name="eval")
 app.add_typer(traces_app, name="traces")
+app.add_typer(costs_app, name="costs")
 
 
 def main() -> None:

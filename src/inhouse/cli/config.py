@@ -17,6 +17,7 @@ from inhouse.control.settings import AdminSettings
 from inhouse.domain import OWN_PROCESSOR, ConfigError, SourceLocation
 from inhouse.domain.settings import Settings
 from inhouse.gateway.settings import GatewaySettings
+from inhouse.reports.settings import CostsSettings
 from inhouse.routing.settings import RouteSettings
 from inhouse.serving.settings import DeploymentSettings
 
@@ -63,6 +64,8 @@ class InhouseFile(Settings):
     """The host agent of this machine."""
     keys: dict[str, KeySettings] = Field(default_factory=dict[str, KeySettings])
     """Clients' keys by name. Without any, the data port serves this machine only, and asks for none."""
+    costs: CostsSettings = CostsSettings()
+    """The currency of `inhouse costs`."""
     data_classes: dict[str, DataClassSettings] = Field(min_length=1)
     """Who may see what, by name of the data class."""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])

@@ -1,5 +1,6 @@
 """Pure arithmetic: usage to money, memory, throughput, conditions of licences. No I/O, no clock, no prose."""
 
+from inhouse.planning.allocation import Allocation, UserShare, allocate_machines, pay_machines
 from inhouse.planning.company import CompanyFacts
 from inhouse.planning.hours import HourSums, aggregate_hours
 from inhouse.planning.licences import (
@@ -49,6 +50,7 @@ from inhouse.planning.throughput import (
 
 __all__ = [
     "UNPRICED",
+    "Allocation",
     "CompanyFacts",
     "CostBreakdown",
     "DueDuty",
@@ -67,9 +69,11 @@ __all__ = [
     "ServingShape",
     "TokenPrice",
     "TwoRates",
+    "UserShare",
     "WeightBytes",
     "WeightFormat",
     "aggregate_hours",
+    "allocate_machines",
     "compile_price_vector",
     "count_parameters",
     "fits",
@@ -79,6 +83,7 @@ __all__ = [
     "kv_bytes_per_token",
     "make_saturated_point",
     "make_token_price",
+    "pay_machines",
     "price_usage",
     "read_engine_rate",
     "read_token_price",
