@@ -17,7 +17,7 @@ from inhouse.cli.costing.books import CostBooks, CostsConfigOption, CostsStoreOp
 from inhouse.cli.costing.document import describe_reconciled, describe_report, write_groups, write_table
 from inhouse.cli.costing.machines import list_machines
 from inhouse.cli.costing.period import parse_month, parse_period
-from inhouse.cli.costing.view import render_differences, render_reconciled, render_report
+from inhouse.cli.costing.view import format_count, render_differences, render_reconciled, render_report
 from inhouse.cli.installation import JsonOption
 from inhouse.cli.terminal import ExitCode, err, out, print_json
 from inhouse.domain import ConfigError, format_usd
@@ -103,7 +103,7 @@ def show_costs(
     if as_json:
         print_json(describe_report(report))
     else:
-        out.print(render_report(report))
+        out.print(render_report(report, out.width))
 
 
 @costs_app.command("reprice")
@@ -188,7 +188,8 @@ def export(
         num_rows = write_table(out_file, FOCUS_COLUMNS, rows)
     out.print(f"wrote {out_file}: {num_rows:,} rows of {wanted.value}, {format_usd(written.usd)} in all", markup=False)
     if left_out.has_unpriced:
-        out.print(f"· {left_out.num_unpriced_requests:,} unpriced requests are not in it: they have no cost to state")
+        count = f"{left_out.num_unpriced_requests:,} requests, {format_count(left_out.num_unpriced_tokens)} tokens"
+        out.print(f"· unpriced usage is not in it ({count}): it has no cost to state")
     if simulated.num_requests:
         out.print(f"· {simulated.num_requests:,} simulated requests are not in it (--with-simulated)")
 

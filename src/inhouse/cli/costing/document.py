@@ -47,6 +47,7 @@ def describe_report(report: CostReport) -> dict[str, Any]:
         "simulated": None if report.simulated is None else describe_totals(report.simulated),
         "evaluations": None if report.evals is None else describe_totals(report.evals),
         "deployments": [_describe_deployment(one) for one in report.deployments],
+        "paid_usd": _text(report.paid_usd),
         "counted_twice": list(report.overlaps),
     }
 

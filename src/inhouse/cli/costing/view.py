@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from rich.console import Group, RenderableType
@@ -20,47 +20,41 @@ from inhouse.reports.costs import (
     Reconciled,
 )
 
+_Column = tuple[str, Callable[[CostTotals], str]]
+"""Heading of a figure, and what reads it."""
 _MAX_GROUPS = 40
+_WIDE = 100
+"""Columns of a terminal from which every figure has a column."""
 _UNITS = ((1_000_000_000_000, "T"), (1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _SIMULATED = " [magenta]simulated[/]"
 _EVAL = " [cyan]evaluation[/]"
 
 
-def render_report(report: CostReport) -> RenderableType:
-    """The whole report: groups with totals, deployments with their idle time, notes."""
+def render_report(report: CostReport, width: int) -> RenderableType:
+    """The whole report for a terminal of so many columns: groups with totals, own machines with idle time, notes."""
     period = report.question.period
     title = f"{period.first_day} to {period.last_day} UTC, usage-based"
     parts: list[RenderableType] = [Text(title, style="bold")]
     if report.groups:
-        parts.append(_render_groups(report))
+        parts.append(_render_groups(report, width))
     else:
         parts.append(Text("no requests and no imported usage in this period"))
     if report.deployments:
-        parts += [Text(), _render_deployments(report.deployments, report.question.currency)]
+        parts += [Text(), _render_deployments(report)]
     notes = list(list_notes(report))
     if notes:
         parts += [Text(), *(Text(f"· {note}", style="dim") for note in notes)]
     return Group(*parts)
 
 
-def list_notes(report: CostReport) -> Iterable[str]:
+def list_notes(report: CostReport) -> Iterator[str]:
     """What must be known to read the figures right."""
-    currency, total = report.question.currency, report.total
+    currency = report.question.currency
     if not currency.is_usd:
         yield f"amounts in {currency.code}: {currency.describe()}"
-    everything = [total, report.simulated] if report.simulated else [total]
-    num_repriced = sum(sums.num_repriced for sums in everything)
-    if any(sums.has_unpriced for sums in everything):
-        yield "unpriced requests are in no sum; `inhouse costs reprice` computes what today's price book knows"
-    if num_repriced:
-        yield f"{num_repriced:,} requests at a repriced cost, their own is kept (`inhouse costs reprice --list`)"
-    if total.stated_usd:
-        yield f"{currency.show(total.stated_usd)} is as the imported source states it: the price book has no price"
-    if not all(sums.is_counted for sums in everything):
-        yield "some sources do not count requests: their tokens and dollars are in, their requests are not"
-    if report.overlaps:
-        names = ", ".join(report.overlaps)
-        yield f"usage of {names} is both in traces and imported for the same days, and may count twice: use --source"
+    if report.deployments or report.own_usd:
+        yield "own/…: the busy share alone; with a provider's price compare the allocation-based figure"
+    yield from _list_gaps(report)
     for other in report.question.elsewhere:
         meant = "" if other.asked == other.name else f" ({other.name})"
         yield (
@@ -71,36 +65,77 @@ def list_notes(report: CostReport) -> Iterable[str]:
         yield "simulated requests cost made-up money; they are in no total but their own"
 
 
-def _render_groups(report: CostReport) -> Table:
+def _list_gaps(report: CostReport) -> Iterator[str]:
+    """What is missing in the figures, or may be in them twice."""
+    everything = [report.total, *([report.simulated] if report.simulated else [])]
+    if any(sums.has_unpriced for sums in everything):
+        yield "unpriced requests are in no sum; `inhouse costs reprice` computes what today's price book knows"
+    num_repriced = sum(sums.num_repriced for sums in everything)
+    if num_repriced:
+        yield f"{num_repriced:,} requests at a repriced cost, their own is kept (`inhouse costs reprice --list`)"
+    if report.total.stated_usd:
+        amount = report.question.currency.show(report.total.stated_usd)
+        yield f"{amount} is as the imported source states it: the price book has no price"
+    if not all(sums.is_counted for sums in everything):
+        yield "some sources do not count requests (?): their tokens and dollars are in"
+    num_failed = sum(sums.num_failed for sums in everything)
+    if num_failed:
+        yield f"{num_failed:,} requests failed: answered with an error, in no count of requests"
+    if report.overlaps:
+        names = ", ".join(report.overlaps)
+        yield f"usage of {names} is both in traces and imported for the same days, and may count twice: use --source"
+
+
+def _render_groups(report: CostReport, width: int) -> Table:
     question = report.question
+    columns = _pick_columns(report, width)
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     for name in question.dimensions:
         table.add_column(name.removeprefix("tag:"), overflow="fold", min_width=8)
-    for name in ("requests", "in", "cached", "out", currency_label(question.currency), "per Mtok"):
+    for name, _ in columns:
         table.add_column(name, justify="right", no_wrap=True)
     for other in question.elsewhere:
         table.add_column(f"on {other.asked}", justify="right", overflow="fold")
     for group in report.groups[:_MAX_GROUPS]:
-        table.add_row(*_label_group(group), *_format_totals(group.totals, question.currency))
+        table.add_row(*_label_group(group), *_format_totals(group.totals, columns, question.currency))
     if len(report.groups) > _MAX_GROUPS:
-        more = f"… {len(report.groups) - _MAX_GROUPS} more: --json, --csv"
-        table.add_row(more, style="dim")
+        table.add_row(f"… {len(report.groups) - _MAX_GROUPS} more: --json, --csv", style="dim")
     table.add_section()
     blanks = [""] * (len(question.dimensions) - 1)
-    is_all_simulated = report.simulated is not None and all(group.is_simulated for group in report.groups)
-    if not is_all_simulated:
-        table.add_row("[bold]total[/]", *blanks, *_format_totals(report.total, question.currency), style="bold")
-    if report.evals is not None:
-        table.add_row("of it evaluations", *blanks, *_format_totals(report.evals, question.currency))
-    if report.simulated is not None:
-        name = f"[bold]total[/]{_SIMULATED}"
-        table.add_row(name, *blanks, *_format_totals(report.simulated, question.currency), style="bold")
+    for name, totals, style in _list_totals(report):
+        table.add_row(name, *blanks, *_format_totals(totals, columns, question.currency), style=style)
     return table
 
 
-def currency_label(currency: Currency) -> str:
-    """The heading of a column of amounts."""
-    return currency.code
+def _list_totals(report: CostReport) -> Iterator[tuple[str, CostTotals, str]]:
+    """The lines under the groups; what is simulated has a total of its own."""
+    if report.simulated is None or not all(group.is_simulated for group in report.groups):
+        yield "total", report.total, "bold"
+    if report.evals is not None:
+        yield "evaluations of it", report.evals, ""
+    if report.simulated is not None:
+        yield f"total{_SIMULATED}", report.simulated, "bold"
+
+
+def _pick_columns(report: CostReport, width: int) -> list[_Column]:
+    """The columns that have something to say; a narrow terminal leaves out those that notes can stand in for."""
+    currency = report.question.currency
+    everything = [report.total, *([report.simulated] if report.simulated else [])]
+    is_wide = width >= _WIDE
+    columns: list[_Column] = [("requests", _format_requests)]
+    if is_wide and any(totals.num_failed for totals in everything):
+        columns.append(("failed", lambda totals: f"{totals.num_failed:,}" if totals.num_failed else ""))
+    columns.append(("in", lambda totals: format_count(totals.usage.input_total)))
+    if is_wide:
+        columns.append(("cached", lambda totals: format_count(totals.usage.cache_read)))
+    columns += [
+        ("out", lambda totals: format_count(totals.usage.output_total)),
+        (currency.code, lambda totals: _format_cost(totals, currency)),
+        ("/Mtok", lambda totals: "" if totals.usd_per_mtok is None else currency.show(totals.usd_per_mtok)),
+    ]
+    if any(totals.has_unpriced for totals in everything):
+        columns.append(("unpriced", _format_unpriced))
+    return columns
 
 
 def _label_group(group: CostGroup) -> list[str]:
@@ -109,43 +144,41 @@ def _label_group(group: CostGroup) -> list[str]:
     return labels
 
 
-def _format_totals(totals: CostTotals, currency: Currency) -> list[str]:
-    usage = totals.usage
-    requests = f"{totals.num_requests:,}" if totals.num_requests or totals.is_counted else "not counted"
-    if totals.num_requests and not totals.is_counted:
-        requests = f"≥ {requests}"
-    if totals.num_failed:
-        requests += f"\n[red]{totals.num_failed:,} failed[/]"
+def _format_totals(totals: CostTotals, columns: Sequence[_Column], currency: Currency) -> list[str]:
     on = zip(totals.on_usd, totals.on_unpriced_tokens, strict=True)
-    return [
-        requests,
-        format_count(usage.input_total),
-        format_count(usage.cache_read),
-        format_count(usage.output_total),
-        _format_cost(totals, currency),
-        "" if totals.usd_per_mtok is None else currency.show(totals.usd_per_mtok),
-        *(_format_on(usd, num_unpriced, currency) for usd, num_unpriced in on),
-    ]
+    return [read(totals) for _, read in columns] + [_format_on(usd, number, currency) for usd, number in on]
+
+
+def _format_requests(totals: CostTotals) -> str:
+    """How many; `?` where no source counts them."""
+    if totals.is_counted:
+        return f"{totals.num_requests:,}"
+    return f"≥ {totals.num_requests:,}" if totals.num_requests else "?"
 
 
 def _format_cost(totals: CostTotals, currency: Currency) -> str:
-    """The amount, and beside it what has no price."""
+    if totals.num_priced_lines:
+        return currency.show(totals.usd)
+    return "unpriced" if totals.has_unpriced else "-"
+
+
+def _format_unpriced(totals: CostTotals) -> str:
+    """How much has no price: requests, or where they are not counted, tokens."""
     if not totals.has_unpriced:
-        return currency.show(totals.known_usd) if totals.num_priced_lines else "-"
+        return ""
     number = totals.num_unpriced_requests
-    what = f"{number:,} unpriced" if number else f"{format_count(totals.num_unpriced_tokens)} tokens unpriced"
-    amount = f"{currency.show(totals.usd)}\n" if totals.num_priced_lines else ""
-    return f"{amount}[yellow]{what}[/]"
+    return f"[yellow]{number:,}[/]" if number else f"[yellow]{format_count(totals.num_unpriced_tokens)} tok[/]"
 
 
 def _format_on(usd: Decimal | None, num_unpriced_tokens: int, currency: Currency) -> str:
     if usd is None:
         return "unpriced" if num_unpriced_tokens else "-"
-    rest = f"\n[yellow]{format_count(num_unpriced_tokens)} tokens unpriced[/]" if num_unpriced_tokens else ""
+    rest = f"\n[yellow]+ {format_count(num_unpriced_tokens)} tok[/]" if num_unpriced_tokens else ""
     return currency.show(usd) + rest
 
 
-def _render_deployments(deployments: Sequence[DeploymentCost], currency: Currency) -> RenderableType:
+def _render_deployments(report: CostReport) -> RenderableType:
+    deployments, currency = report.deployments, report.question.currency
     table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
     table.add_column("own machines", overflow="fold")
     for name in ("usage-based", "share", "allocation-based", "per Mtok"):
@@ -154,6 +187,9 @@ def _render_deployments(deployments: Sequence[DeploymentCost], currency: Currenc
     for one in deployments:
         _add_deployment(table, one, currency)
         notes += [Text(f"· {note}", style="dim") for note in _describe_deployment(one, currency)]
+    if report.paid_usd is not None:
+        table.add_section()
+        table.add_row("paid in all, providers too", "", "", currency.show(report.paid_usd), "", style="bold")
     return Group(table, *notes)
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from inhouse.planning import Allocation, allocate_machines, pay_machines
-from inhouse.reports.costs.grouping import label_line
+from inhouse.reports.costs.grouping import Dimension, label_line
 from inhouse.reports.costs.lines import CostLine
+
+_SAME = frozenset({Dimension.MODEL, Dimension.PROVIDER})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +65,7 @@ def _allocate(machines: Machines, lines: Sequence[CostLine], dimensions: Sequenc
         if line.usd is None:
             num_unpriced += line.num_requests or 0
             continue
-        words = [label_line(line, dimension) for dimension in dimensions]
-        name = " · ".join([*words, "(evaluations)"] if line.is_eval else words)
+        name = _name_user(line, dimensions)
         usage[name] = usage.get(name, Decimal(0)) + line.usd
     allocation = None
     if machines.usd_per_hour is not None:
@@ -76,3 +77,11 @@ def _allocate(machines: Machines, lines: Sequence[CostLine], dimensions: Sequenc
         num_unpriced_requests=num_unpriced,
         is_simulated=bool(lines) and all(line.is_simulated for line in lines),
     )
+
+
+def _name_user(line: CostLine, dimensions: Sequence[str]) -> str:
+    """A line's labels, without those that are the same for the whole deployment; evaluations are one user."""
+    if line.is_eval:
+        return "(evaluations)"
+    words = [label_line(line, dimension) for dimension in dimensions if dimension not in _SAME]
+    return " · ".join(words) or "(everything)"

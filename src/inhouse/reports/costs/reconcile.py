@@ -14,6 +14,7 @@ from inhouse.store import EVALS_SOURCE, TRACES_SOURCE, InvoiceLine
 
 _DAY_S = 86_400
 _MAX_NAMED = 3
+_OURS = frozenset({TRACES_SOURCE, EVALS_SOURCE})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Reconciled:
     month: str
     """`YYYY-MM`, UTC."""
     computed_usd: Decimal
-    """What inhouse computed for the month, evaluations included."""
+    """What inhouse computed for the month, or the days of it that charges were imported for; evaluations included."""
     computed_from: str
     """`traces`, or `imports`."""
     num_requests: int
@@ -98,10 +99,13 @@ def _reconcile(
     currency: Currency,
     now: float,
 ) -> Reconciled:
-    real = [line for line in lines if not line.is_simulated]
-    is_simulated = bool(lines) and not real
-    ours = [line for line in real if line.source in {TRACES_SOURCE, EVALS_SOURCE}]
-    held = ours or (list(lines) if is_simulated and not charges else real)
+    start = min((charge.started_at for charge in charges), default=0)
+    end = max((charge.ended_at for charge in charges), default=None)
+    covered = [line for line in lines if line.started_at >= start and (end is None or line.started_at < end)]
+    real = [line for line in covered if not line.is_simulated]
+    is_simulated = bool(covered) and not real
+    ours = [line for line in real if line.source in _OURS]
+    held = ours or (covered if is_simulated and not charges else real)
     amounts = [(charge, currency.to_usd(charge.amount, charge.currency)) for charge in charges]
     unknown = sorted({charge.currency for charge, usd in amounts if usd is None})
     known = [(charge, usd) for charge, usd in amounts if usd is not None]
@@ -110,7 +114,7 @@ def _reconcile(
         provider=provider,
         month=month,
         computed_usd=_sum(line.usd for line in held),
-        computed_from="traces" if ours or not held else "imports",
+        computed_from="imports" if held and not any(line.source in _OURS for line in held) else "traces",
         num_requests=sum(line.num_requests or 0 for line in held),
         num_unpriced_requests=sum(line.num_requests or 0 for line in unpriced),
         has_unpriced=bool(unpriced),
@@ -119,7 +123,8 @@ def _reconcile(
         is_simulated=is_simulated,
         unknown_currencies=tuple(unknown),
     )
-    return _explain(found, held, [line for line in real if line not in ours], known, now) if known else found
+    imported = [line for line in real if line.source not in _OURS]
+    return _explain(found, held, imported, known, now) if known else found
 
 
 def _explain(
@@ -130,6 +135,7 @@ def _explain(
     now: float,
 ) -> Reconciled:
     reasons = [
+        *_explain_coverage(charges),
         *_explain_unpriced(found),
         *_explain_days(held, charges),
         *_explain_models(held, charges),
@@ -137,15 +143,25 @@ def _explain(
         *_explain_discount(found),
     ]
     if _month(now) == found.month:
-        reasons.append("the month is not over: the invoice may hold later days than the requests, or earlier")
+        reasons.append("the month is not over: charges may come later than the requests")
     return replace(found, reasons=tuple(reasons))
 
 
 def _explain_unpriced(found: Reconciled) -> list[str]:
     if not found.has_unpriced:
         return []
-    count = f"{found.num_unpriced_requests:,} requests" if found.num_unpriced_requests else "some usage"
-    return [f"{count} without a price are not in what was computed (`inhouse costs reprice` tries again)"]
+    count = f" ({found.num_unpriced_requests:,} requests)" if found.num_unpriced_requests else ""
+    fix = "; `inhouse costs reprice` tries again" if found.computed_from == "traces" else ""
+    return [f"usage without a price{count} is not in what was computed{fix}"]
+
+
+def _explain_coverage(charges: Sequence[tuple[InvoiceLine, Decimal]]) -> list[str]:
+    """Days of the month that no charge was imported for."""
+    first, last = min(charge.started_at for charge, _ in charges), max(charge.ended_at for charge, _ in charges)
+    if _month(first - 1) != _month(first) and _month(last) != _month(last - 1):
+        return []
+    days = _name_span(first // _DAY_S, (last - 1) // _DAY_S)
+    return [f"charges are there for {days} alone: only that is compared"]
 
 
 def _explain_days(held: Sequence[CostLine], charges: Sequence[tuple[InvoiceLine, Decimal]]) -> list[str]:
@@ -208,6 +224,11 @@ def _is_same(charged: str, seen: str) -> bool:
 def _name_days(days: Sequence[int]) -> str:
     first = datetime.fromtimestamp(days[0] * _DAY_S, UTC).date()
     return f"{first}" if len(days) == 1 else f"{len(days)} days (first {first})"
+
+
+def _name_span(first: int, last: int) -> str:
+    days = [datetime.fromtimestamp(day * _DAY_S, UTC).date().isoformat() for day in (first, last)]
+    return days[0] if first == last else " to ".join(days)
 
 
 def _month(at: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 from inhouse.reports.costs.currency import Currency
 from inhouse.reports.costs.elsewhere import Elsewhere
@@ -47,7 +48,7 @@ class CostQuestion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostReport:
-    """What was spent over a period. Groups are sorted by cost; their sums are the totals'."""
+    """What was spent over a period. Groups are sorted by cost, simulated ones last; their sums are the totals'."""
 
     question: CostQuestion
     groups: tuple[CostGroup, ...]
@@ -61,6 +62,20 @@ class CostReport:
     overlaps: tuple[str, ...]
     """Providers that both our traces and an import have usage of, in the same hours: it may count twice."""
     sources: tuple[str, ...]
+    own_usd: Decimal
+    """What of `total` ran on own machines."""
+
+    @property
+    def paid_usd(self) -> Decimal | None:
+        """Providers' charges and everything paid for own machines, idle time included.
+
+        None where there are no own machines, or the price of one is not known.
+        """
+        allocations = [one.allocation for one in self.deployments if not one.is_simulated]
+        paid = [allocation.paid_usd for allocation in allocations if allocation is not None]
+        if not paid or len(paid) < len(allocations):
+            return None
+        return self.total.usd - self.own_usd + sum(paid)
 
 
 def report_costs(question: CostQuestion, lines: Iterable[CostLine], pricer: Pricer) -> CostReport:
@@ -69,6 +84,7 @@ def report_costs(question: CostQuestion, lines: Iterable[CostLine], pricer: Pric
     real, simulated, evals = CostSums(), CostSums(), CostSums()
     num_simulated = num_evals = 0
     kept: list[CostLine] = []
+    own_usd = Decimal(0)
     overlap, sources = _Overlap(), set[str]()
     for line in lines:
         labels = tuple(label_line(line, dimension) for dimension in question.dimensions)
@@ -81,6 +97,7 @@ def report_costs(question: CostQuestion, lines: Iterable[CostLine], pricer: Pric
             evals.add(line, on)
         if line.is_own:
             kept.append(line)
+            own_usd += Decimal(0) if line.usd is None or line.is_simulated else line.usd
         overlap.note(line)
         sources.add(line.source)
     found = (
@@ -89,13 +106,14 @@ def report_costs(question: CostQuestion, lines: Iterable[CostLine], pricer: Pric
     )
     return CostReport(
         question=question,
-        groups=tuple(sorted(found, key=lambda group: (-group.totals.usd, group.is_simulated, group.labels))),
+        groups=tuple(sorted(found, key=lambda group: (group.is_simulated, -group.totals.usd, group.labels))),
         total=real.finish(),
         simulated=simulated.finish() if num_simulated else None,
         evals=evals.finish() if num_evals else None,
         deployments=tuple(allocate_deployments(question.machines, kept, question.dimensions)),
         overlaps=overlap.providers(),
         sources=tuple(sorted(sources)),
+        own_usd=own_usd,
     )
 
 
