@@ -103,7 +103,8 @@ def test_traces_from_before_there_were_signals_are_read(
         with store._database.write() as connection:
             for column in ("signals_json", "cache_write_1h", "input_audio", "output_audio", "tier"):
                 connection.execute(sa.text(f"ALTER TABLE traces DROP COLUMN {column}"))
-            for table in ("stored_responses", "usage_records", "usage_imports"):
+            later = ("usage_records", "usage_imports", "repriced_costs", "reprices", "invoices", "invoice_imports")
+            for table in ("stored_responses", *later):
                 connection.execute(sa.text(f"DROP TABLE {table}"))
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
     signals = Signals(num_chars=1, empty=0)

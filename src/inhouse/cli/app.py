@@ -10,11 +10,13 @@ import typer
 from inhouse import __version__
 from inhouse.cli.catalog import catalog_app
 from inhouse.cli.check import check
+from inhouse.cli.costs import costs_app
 from inhouse.cli.decide import decide
 from inhouse.cli.demo import demo
 from inhouse.cli.evals import eval_app
 from inhouse.cli.imports import import_app
 from inhouse.cli.init import init
+from inhouse.cli.invoices import import_invoice
 from inhouse.cli.status import status
 from inhouse.cli.terminal import ExitCode, err, print_error
 from inhouse.cli.traces import traces_app
@@ -47,10 +49,12 @@ def root(
 
 for command in (decide, demo, up, check, init, status):
     app.command()(command)
+import_app.command("invoice")(import_invoice)
 app.add_typer(import_app, name="import")
 app.add_typer(eval_app, name="eval")
 app.add_typer(traces_app, name="traces")
 app.add_typer(catalog_app, name="catalog")
+app.add_typer(costs_app, name="costs")
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from inhouse.domain import OWN_PROCESSOR, ConfigError, SourceLocation
 from inhouse.domain.settings import Settings
 from inhouse.gateway.settings import GatewaySettings
 from inhouse.planning import CompanyFacts
-from inhouse.reports.settings import TeamSettings
+from inhouse.reports.settings import CostsSettings, TeamSettings
 from inhouse.routing.settings import RouteSettings
 from inhouse.serving.settings import DeploymentSettings
 
@@ -69,6 +69,8 @@ class InhouseFile(Settings):
     """The host agent of this machine."""
     keys: dict[str, KeySettings] = Field(default_factory=dict[str, KeySettings])
     """Clients' keys by name. Without any, the data port serves this machine only, and asks for none."""
+    costs: CostsSettings = CostsSettings()
+    """The currency of `inhouse costs`."""
     data_classes: dict[str, DataClassSettings] = Field(min_length=1)
     """Who may see what, by name of the data class."""
     providers: dict[str, ProviderSettings] = Field(default_factory=dict[str, ProviderSettings])

@@ -1,5 +1,6 @@
 """Pure arithmetic: usage to money, memory, throughput, conditions of licences. No I/O, no clock, no prose."""
 
+from inhouse.planning.allocation import Allocation, UserShare, allocate_machines, pay_machines
 from inhouse.planning.company import CompanyFacts
 from inhouse.planning.hours import HourSums, aggregate_hours
 from inhouse.planning.licences import (
@@ -60,6 +61,7 @@ from inhouse.planning.totals import Known, ModelUsage, UsageTotals, split_by_mod
 __all__ = [
     "HOURS_PER_WEEK",
     "UNPRICED",
+    "Allocation",
     "CompanyFacts",
     "CostBreakdown",
     "Coverage",
@@ -86,9 +88,11 @@ __all__ = [
     "UsageProfile",
     "UsageTotals",
     "UseCaseUsage",
+    "UserShare",
     "WeightBytes",
     "WeightFormat",
     "aggregate_hours",
+    "allocate_machines",
     "compile_price_vector",
     "count_parameters",
     "find_peak",
@@ -101,6 +105,7 @@ __all__ = [
     "make_saturated_point",
     "make_token_price",
     "name_use_case",
+    "pay_machines",
     "price_usage",
     "profile_usage",
     "read_engine_rate",

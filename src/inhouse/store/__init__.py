@@ -2,6 +2,7 @@
 
 from inhouse.store.database import StoreUnavailableError
 from inhouse.store.evals import EvalRepository
+from inhouse.store.invoices import InvoiceRepository
 from inhouse.store.replicas import ReplicaRepository
 from inhouse.store.responses import ResponseRepository, StoredResponse
 from inhouse.store.rows import (
@@ -19,6 +20,18 @@ from inhouse.store.rows import (
     TraceSummaryRow,
 )
 from inhouse.store.snapshots import SnapshotRepository
+from inhouse.store.spend import SpendRepository
+from inhouse.store.spend_rows import (
+    InvoiceCounts,
+    InvoiceFile,
+    InvoiceImport,
+    InvoiceLine,
+    PricedRequest,
+    Reprice,
+    RepricedCost,
+    Seen,
+    SpendRow,
+)
 from inhouse.store.store import Store, open_store
 from inhouse.store.traces import TraceRepository
 from inhouse.store.usage import EVALS_SOURCE, TRACES_SOURCE, UsageRepository
@@ -35,13 +48,24 @@ __all__ = [
     "EvalScoreRow",
     "ImportCounts",
     "ImportRow",
+    "InvoiceCounts",
+    "InvoiceFile",
+    "InvoiceImport",
+    "InvoiceLine",
+    "InvoiceRepository",
+    "PricedRequest",
     "Quantiles",
     "ReplicaRepository",
     "ReplicaRow",
+    "Reprice",
+    "RepricedCost",
     "ResponseRepository",
+    "Seen",
     "ShipResult",
     "SnapshotRepository",
     "SnapshotRow",
+    "SpendRepository",
+    "SpendRow",
     "SpoolCursor",
     "Store",
     "StoreUnavailableError",

@@ -7,10 +7,12 @@ from typing import Self
 
 from inhouse.store.database import Database
 from inhouse.store.evals import EvalRepository
+from inhouse.store.invoices import InvoiceRepository
 from inhouse.store.migrate import migrate
 from inhouse.store.replicas import ReplicaRepository
 from inhouse.store.responses import ResponseRepository
 from inhouse.store.snapshots import SnapshotRepository
+from inhouse.store.spend import SpendRepository
 from inhouse.store.traces import TraceRepository
 from inhouse.store.usage import UsageRepository
 
@@ -26,6 +28,8 @@ class Store:
         self.evals = EvalRepository(database)
         self.responses = ResponseRepository(database)
         self.usage = UsageRepository(database)
+        self.spend = SpendRepository(database)
+        self.invoices = InvoiceRepository(database)
 
     @property
     def label(self) -> str:

@@ -225,3 +225,64 @@ USAGE_RECORDS = sa.Table(
     # None by import: taking one back reads the table once, and each index costs every record of every import.
     sa.Index(None, "started_at"),
 )
+
+# One run of computing costs again.
+REPRICES = sa.Table(
+    "reprices",
+    METADATA,
+    sa.Column("reprice_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("repriced_at", sa.Double, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since", sa.Double),
+    sa.Column("until", sa.Double),
+    sa.Column("num_traces", sa.BigInteger, nullable=False),
+)
+
+# Beside the trace's own cost, never over it; of several, the one of the latest run counts.
+REPRICED_COSTS = sa.Table(
+    "repriced_costs",
+    METADATA,
+    sa.Column("reprice_id", sa.Integer, sa.ForeignKey("reprices.reprice_id"), primary_key=True),
+    sa.Column("trace_id", sa.Text, primary_key=True),
+    sa.Column("cost_usd", sa.Double, nullable=False),
+    sa.Column("price_id", sa.Text, nullable=False),
+    sa.Index(None, "trace_id"),
+)
+
+# A file of a provider's charges that was imported, and what it changed.
+INVOICE_IMPORTS = sa.Table(
+    "invoice_imports",
+    METADATA,
+    sa.Column("import_id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("file", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("account", sa.Text, nullable=False),
+    # Form of the file and length of its periods: two of one account and time must agree in it.
+    sa.Column("grouped_by", sa.Text, nullable=False),
+    sa.Column("imported_at", sa.Double, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("until", sa.BigInteger, nullable=False),
+    sa.Column("num_new", sa.BigInteger, nullable=False),
+    sa.Column("num_replaced", sa.BigInteger, nullable=False),
+    sa.Column("num_same", sa.BigInteger, nullable=False),
+)
+
+# One charge. It belongs to the import that brought its present amount.
+INVOICES = sa.Table(
+    "invoices",
+    METADATA,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("line_id", sa.Text, primary_key=True),
+    sa.Column("started_at", sa.BigInteger, nullable=False),
+    sa.Column("ended_at", sa.BigInteger, nullable=False),
+    sa.Column("description", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("project", sa.Text),
+    sa.Column("is_tokens", sa.Boolean, nullable=False),
+    # Whole millionths of a millionth of the currency, so that SQL sums them exactly.
+    sa.Column("amount_pico", sa.BigInteger, nullable=False),
+    sa.Column("currency", sa.Text, nullable=False),
+    sa.Column("import_id", sa.Integer, sa.ForeignKey("invoice_imports.import_id"), nullable=False),
+    sa.Index(None, "started_at"),
+)
