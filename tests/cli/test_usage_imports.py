@@ -82,7 +82,7 @@ def test_without_any_configuration_it_keeps_usage_in_a_file_here(shell: Shell, f
     assert "2026-03-01 12:00 to 2026-03-02 18:00 UTC, 1.2 days, 2 with usage; peak hour 1.0 × the mean" in output
     assert "openai/gpt-5-mini" in output
     assert "kept in sqlite:///inhouse-usage.db as import 1" in output
-    assert "next: inhouse decide --from sqlite:///inhouse-usage.db" in output
+    assert "next: inhouse decide --from imported --fte 0.5" in output
     assert "undo: inhouse import remove 1   (all of it: rm inhouse-usage.db)" in output
     assert (folder / "inhouse-usage.db").exists()
 
@@ -132,7 +132,7 @@ def test_a_dry_run_keeps_nothing(shell: Shell, folder: Path) -> None:
     write_page("march.json", range(3))
     output = shell.run("openai-usage", "march.json", "--dry-run")
     assert "nothing is kept (--dry-run)" in output
-    assert "next: inhouse decide --from march.json" in output
+    assert "next: inhouse decide --from march.json --fte 0.5" in output
     assert not (folder / "inhouse-usage.db").exists()
 
 

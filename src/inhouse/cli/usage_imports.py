@@ -319,7 +319,7 @@ def _show_next(order: Order, results: Sequence[FileResult], rows: Sequence[Usage
     if label is None:
         out.print("nothing is kept (--dry-run)")
         if rows:
-            out.print(f"next: inhouse decide --from {quoted}", soft_wrap=True)
+            out.print(f"next: inhouse decide --from {quoted} --fte 0.5", soft_wrap=True)
         return
     made = [str(result.counts.import_id) for result in results if result.counts and result.counts.import_id is not None]
     flags = f" -c {shlex.quote(str(order.config))}" if order.config else ""
@@ -330,7 +330,7 @@ def _show_next(order: Order, results: Sequence[FileResult], rows: Sequence[Usage
     else:
         out.print(f"nothing new for {label}: all of it is there already", soft_wrap=True)
     if rows:
-        out.print(f"next: inhouse decide --from {shlex.quote(label)}", soft_wrap=True)
+        out.print(f"next: inhouse decide --from imported --fte 0.5{flags}", soft_wrap=True)
     if made:
         undo = "; ".join(f"inhouse import remove {number}{flags}" for number in made)
         whole = f"   (all of it: rm {DEFAULT_STORE.removeprefix('sqlite:///')})" if label == DEFAULT_STORE else ""

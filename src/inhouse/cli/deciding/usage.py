@@ -11,7 +11,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inhouse.cli.config import Configuration
 from inhouse.cli.terminal import err
-from inhouse.cli.usage_files import ReadOptions, Report, example_file, read_usage_file
+from inhouse.cli.usage_files import ReadOptions, Report, UsageFormat, example_file, read_usage_file
+from inhouse.cli.usage_imports import DEFAULT_STORE
 from inhouse.domain import ConfigError, UsageRow
 from inhouse.planning import HourSums
 from inhouse.reports.decision import Basis, Source
@@ -20,6 +21,7 @@ from inhouse.store import TRACES_SOURCE, open_store
 FROM_TRACES = "traces"
 FROM_IMPORTS = "imported"
 _EXAMPLE = "example:"
+_STORES = ("sqlite:///", "postgresql://")
 _PROGRESS_FROM_BYTES = 20_000_000
 
 
@@ -40,12 +42,15 @@ def read_usage(
         ConfigError: a file is malformed or not there, or places are mixed.
         StateError: the store cannot be opened.
     """
-    places = {FROM_TRACES, FROM_IMPORTS}.intersection(names)
+    urls = [name for name in names if name.startswith(_STORES)]
+    places = {FROM_TRACES, FROM_IMPORTS, *urls}.intersection(names)
     if places and len(names) > 1:
         raise ConfigError(
             f"--from {' '.join(names)}: the same traffic would count twice.",
-            fix="Name files, or `traces`, or `imported`.",
+            fix="Name files, or `traces`, or `imported`, or the store of an import.",
         )
+    if urls:
+        return _read_store(FROM_IMPORTS, configuration, urls[0], invoice_usd)
     if places:
         return _read_store(names[0], configuration, store_url, invoice_usd)
     return _read_files(names, invoice_usd)
@@ -53,6 +58,8 @@ def read_usage(
 
 def _read_store(name: str, configuration: Configuration | None, store_url: str | None, invoice: Decimal | None) -> Read:
     url = store_url or (configuration.store_url if configuration is not None else None)
+    if url is None and name == FROM_IMPORTS and Path(DEFAULT_STORE.removeprefix("sqlite:///")).exists():
+        url = DEFAULT_STORE
     if url is None:
         raise ConfigError(
             f"--from {name} needs a store.", fix="Name the file of the installation with -c, or the store with --store."
@@ -74,12 +81,20 @@ def _read_store(name: str, configuration: Configuration | None, store_url: str |
 def _read_files(names: Sequence[str], invoice: Decimal | None) -> Read:
     sums, notes = HourSums(), list[str]()
     for name in names:
-        path = example_file(name.removeprefix(_EXAMPLE)) if name.startswith(_EXAMPLE) else Path(name)
+        path = _find_example(name.removeprefix(_EXAMPLE)) if name.startswith(_EXAMPLE) else Path(name)
         notes += _add_file(path, sums)
     is_example = any(name.startswith(_EXAMPLE) or Path(name).name.startswith("example-") for name in names)
     labels = tuple(Path(name).name for name in names)
     source = Source(basis=Basis.IMPORTED, names=labels, is_example=is_example, invoice_usd=invoice, notes=tuple(notes))
     return Read(sums.rows(), source)
+
+
+def _find_example(name: str) -> Path:
+    try:
+        return example_file(name)
+    except ValueError:
+        known = ", ".join(f"{_EXAMPLE}{known}" for known in UsageFormat)
+        raise ConfigError(f"--from: there is no example {name!r}.", fix=f"Use one of {known}.") from None
 
 
 def _add_file(path: Path, sums: HourSums) -> list[str]:

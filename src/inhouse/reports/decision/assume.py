@@ -211,7 +211,7 @@ def _read_mandate(ask: Ask, reference: Assumptions) -> Iterator[Assumption]:
 def _apply_typed(known: Assumptions, ask: Ask) -> Assumptions:
     for name, typed in ask.settings.items():
         if name not in known.by_name:
-            close = difflib.get_close_matches(name, known.by_name, n=3)
+            close = difflib.get_close_matches(name, known.by_name, n=3, cutoff=0.4)
             fix = f"Did you mean {', '.join(close)}?" if close else "`inhouse decide … --json` lists them."
             raise ConfigError(f"--set: there is no assumption {name!r}.", fix=fix)
         known = known.put(_read_typed(known[name], typed))
