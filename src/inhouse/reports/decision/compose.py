@@ -186,7 +186,7 @@ def _compose_break_even(report: DecisionReport, spend: Assumption) -> BreakEvenV
     found = report.decision.break_even
     if found is None:
         return None
-    none = "not up to 1,000 × today's"
+    none = "none up to 1,000×"
     is_only = set(report.decision.best_by_family) == {Family.SELF_HOST}
     beside_hosted = None if report.open_model.hosted_usd_per_mtok is None else found.utilisation_beside_hosted
     return BreakEvenView(
