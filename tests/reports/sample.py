@@ -245,7 +245,7 @@ def blocked_report() -> DecisionReport:
         licence="Llama 4 Community License Agreement",
         licence_answer="blocked",
         duties=(),
-        missing_facts=("revenue of the group in the last year",),
+        missing_facts=("group_revenue_year_usd",),
         hosted_provider=None,
         hosted_usd_per_mtok=None,
         gpu=None,

@@ -14,7 +14,9 @@ from inhouse.reports.decision.advice import (
     say_stop,
     say_trial,
 )
+from inhouse.reports.decision.compose import compose_page
 from inhouse.reports.decision.report import DecisionReport
+from inhouse.reports.decision.words import say_licence_gap
 from reports.sample import (
     blocked_report,
     own_only_report,
@@ -135,6 +137,20 @@ def test_staying_spends_nothing_and_says_when_to_ask_again() -> None:
     assert advise_next(change(report, flips=())).step.endswith("or when a price changes.")
 
 
+def test_an_unsettled_licence_comes_before_the_move() -> None:
+    report = typed_report()
+    model = replace(report.open_model, licence_answer="unknown", missing_facts=("mau", "country"))
+    report = replace(report, open_model=model)
+
+    assert advise_next(report).step.startswith("Settle the licence of gpt-oss-120b first. Run your suite on")
+    (gap,) = say_licence_gap(report)
+    assert gap == (
+        "Whether the licence of gpt-oss-120b allows it is not known yet; missing: users a month, the company's country."
+    )
+    assert say_licence_gap(typed_report()) == ()
+    assert "not known yet; missing: users a month" in compose_page(report).headline.scope
+
+
 def test_the_first_use_case_is_named_where_one_was_found() -> None:
     report = replace(typed_report(), use_cases=six_use_cases_report().use_cases)
 
@@ -178,6 +194,6 @@ def test_gaps_are_named() -> None:
         "The invoice: none was given, so the bill is not reconciled.",
         "The throughput of llama-4-maverick on the GPUs asked for.",
         "A hosted-open price of llama-4-maverick.",
-        "For the licence: revenue of the group in the last year.",
+        "For the licence: the group's revenue of a year.",
         "Which share of your traffic the open model answers as well: no evaluation has been run.",
     )

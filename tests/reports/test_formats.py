@@ -52,7 +52,7 @@ def test_shares_are_never_rounded_to_none_or_all(value: float | None, expected: 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [(None, "not known"), (0, "0"), (3.2, "3.2"), (2_000, "2,000"), (99_960, "100k"), (651_000, "651k"),
+    [(None, "not known"), (0, "0"), (3.2, "3.2"), (89.9, "90"), (2_000, "2,000"), (27_577, "27.6k"), (651_000, "651k"),
      (2_731_904, "2.73M"), (1.2e9, "1.2G")],
 )  # fmt: skip
 def test_counts(value: float | None, expected: str) -> None:
@@ -88,5 +88,11 @@ def test_every_finite_value_has_a_text_without_nan_or_exponent(value: float, uni
 
 
 def test_factors_and_spaces_that_hold() -> None:
-    assert format_factor(None) == "not known"
+    assert [format_factor(value) for value in (None, 4, 2.38, 0.701, 12.3)] == [
+        "not known",
+        "4×",
+        "2.4×",
+        "0.7×",
+        "12×",
+    ]
     assert keep_together("P10 $6.7k, 98 % of 2 × H100") == "P10\u00a0$6.7k, 98\u00a0% of 2\u00a0×\u00a0H100"

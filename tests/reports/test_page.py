@@ -12,7 +12,15 @@ from rich.console import Console
 
 from inhouse.cli.decide_view import render_terminal
 from inhouse.planning.economics import Band
-from inhouse.reports.decision import DecisionReport, Page, compose_page, keep_together, render_document, render_html
+from inhouse.reports.decision import (
+    DecisionReport,
+    Figure,
+    Page,
+    compose_page,
+    keep_together,
+    render_document,
+    render_html,
+)
 from inhouse.reports.decision.html import link_addresses
 from reports.sample import SAMPLES, blocked_report, six_use_cases_report, typed_report
 
@@ -75,7 +83,13 @@ def test_the_html_says_every_sentence_and_every_figure_of_the_document(report: D
     text = plain(render_html(report))
     page = compose_page(report)
 
-    said = [*sentences(page), page.findings_note, page.options_note, *page.coverage_notes, *page.model.duties]
+    said = [
+        *sentences(page),
+        page.findings_note,
+        page.options_note,
+        *page.coverage_notes,
+        *(duty.rstrip(".") for duty in page.model.duties),
+    ]
     if page.tornado:
         said.append(page.tornado_note)
     if not page.use_cases:
@@ -235,6 +249,31 @@ def test_every_plot_has_a_name_for_those_who_do_not_see_it(report: DecisionRepor
         assert 'aria-hidden="true"' in svg or re.search(r'role="img" aria-label="[^"]+"', svg), svg
     assert page.count("<h1") == 1
     assert '<html lang="en">' in page
+
+
+def test_pages_of_little_knowledge_still_stand() -> None:
+    """No spend, no savings, no price of GPUs; and figures that are not known refuse to be drawn."""
+    report = typed_report()
+    assert report.decision.break_even is not None
+    zero = replace(report.decision.break_even, spend_usd_beside_stay=None, spend_usd_beside_best=None)
+    free = tuple(
+        replace(item, low=0.0, mid=0.0, high=0.0) if item.name == "spend_usd_per_month" else item
+        for item in report.decision.assumptions
+    )
+    decision = replace(report.decision, break_even=zero, assumptions=free, quick_savings_usd={})
+    page = render_html(replace(report, decision=decision))
+
+    assert "Quick savings" not in page
+    assert "API spend a month" not in page
+    with pytest.raises(ValueError, match="cannot be drawn"):
+        _ = Figure(None, "not known").number
+
+
+def test_without_a_price_of_gpus_the_question_stays_open() -> None:
+    report = blocked_report()
+    model = replace(report.open_model, licence_answer="allowed", gpu="H200")
+
+    assert "no price of such a GPU is known" in plain(render_html(replace(report, open_model=model)))
 
 
 def test_keeping_together_changes_no_word() -> None:

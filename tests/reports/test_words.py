@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from inhouse.catalog import Unit
-from inhouse.planning.economics import Band, Family, Flip, Owner
+from inhouse.planning.economics import STAY, Band, Family, Flip, Owner
 from inhouse.reports.decision.report import Commitment, Reconciliation
 from inhouse.reports.decision.words import (
     say_amounts,
@@ -44,6 +44,30 @@ def test_the_decision_is_one_sentence_with_money_interval_and_chance() -> None:
         "month instead of $19.4k (P10 $6.7k to P90 $11.6k), cheapest in 98 % of 10,000 draws."
     )
     assert say_short(typed_report()) == "Don't self-host. Move to a hosted-open API."
+
+
+def test_staying_and_one_number_of_gpus_are_told_plainly() -> None:
+    stay = replace(typed_report(), decision=replace(typed_report().decision, chosen=STAY))
+    assert say_decision(stay).startswith(
+        "Don't self-host. Stay at the API as it is: $19.4k a month (P10 $15.9k to P90 $24.0k), cheapest in 0 % of "
+    )
+    report = self_host_report()
+    options = tuple(
+        replace(item, num_gpus=Band(4, 4, 4, 4), saving_usd=Band(-3, -2, -1, -2)) for item in report.decision.options
+    )
+    dear = replace(report, decision=replace(report.decision, options=options))
+    assert "on 4 × H200 (spot GPUs): $114k a month, where staying would cost $353k (" in say_decision(dear)
+
+
+def test_an_answer_that_nothing_flips_says_so() -> None:
+    report = six_use_cases_report()
+    none = replace(report, decision=replace(report.decision, flips=(), self_host_flips=()))
+    own = self_host_report()
+
+    assert say_change(none)[0] == "No single assumption changes the answer, moved alone as far as was searched."
+    assert say_change(replace(own, decision=replace(own.decision, flips=(), self_host_flips=())))[1] == (
+        "Self-hosting stays the answer: no single assumption, moved alone as far as was searched, ends it."
+    )
 
 
 def test_self_hosting_names_gpus_terms_and_how_often_the_terms_matter() -> None:

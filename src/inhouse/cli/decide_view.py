@@ -224,7 +224,7 @@ def _render_facts(page: Page) -> list[RenderableType]:
     committed = [Paragraph(row.sentence) for row in page.commitments]
     licence = f"{page.model.model}, {page.model.licence}: {page.model.answer_text}."
     missing = f" Missing: {', '.join(page.model.missing_facts)}." if page.model.missing_facts else ""
-    duties = f" Duties: {' '.join(page.model.duties)}" if page.model.duties else ""
+    duties = f" Duties: {'; '.join(duty.rstrip('.') for duty in page.model.duties)}." if page.model.duties else ""
     return [*committed, Paragraph(f"{licence}{missing}{duties}"), Paragraph(page.trial.advice)]
 
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from inhouse.planning.economics import Assumption, Decision, Family, Flip, Owner, Trial
 from inhouse.reports.decision.formats import format_dollars, format_factor, format_share, format_value
 from inhouse.reports.decision.report import Basis, DecisionReport
-from inhouse.reports.decision.terms import explain_exclusion, find_self_host_exclusion, name_saving, name_terms
+from inhouse.reports.decision.terms import (
+    explain_exclusion,
+    find_self_host_exclusion,
+    name_fact,
+    name_saving,
+    name_terms,
+)
 from inhouse.reports.decision.words import say_threshold
 
 _MAX_STOPS = 3
@@ -81,7 +87,10 @@ def advise_next(report: DecisionReport) -> NextStep:
         return _advise_stay(report.decision)
     if family is Family.CHEAPER:
         return _advise_cheaper(report.decision)
-    return _advise_hosted(report) if family is Family.HOSTED_OPEN else _advise_self_host(report)
+    found = _advise_hosted(report) if family is Family.HOSTED_OPEN else _advise_self_host(report)
+    if report.open_model.licence_answer != "unknown":
+        return found
+    return replace(found, step=f"Settle the licence of {report.open_model.model} first. {found.step}")
 
 
 def say_stop(report: DecisionReport, flips: tuple[Flip, ...], *, wants_self_host: bool) -> str:
@@ -174,7 +183,7 @@ def list_gaps(report: DecisionReport) -> tuple[str, ...]:
     if model.hosted_usd_per_mtok is None:
         gaps.append(f"A hosted-open price of {model.model}.")
     if model.missing_facts:
-        gaps.append(f"For the licence: {', '.join(model.missing_facts)}.")
+        gaps.append(f"For the licence: {', '.join(name_fact(code) for code in model.missing_facts)}.")
     if report.scope.basis is not Basis.MEASURED and _find(report.decision, "movable_share").owner is Owner.ASSUMED:
         gaps.append("Which share of your traffic the open model answers as well: no evaluation has been run.")
     return tuple(gaps)

@@ -50,6 +50,7 @@ from inhouse.reports.decision.terms import (
     has_figures,
     moves_everything,
     name_answer,
+    name_fact,
     name_family,
     name_line,
     name_option,
@@ -63,6 +64,7 @@ from inhouse.reports.decision.words import (
     say_change,
     say_commitment,
     say_decision,
+    say_licence_gap,
     say_nearness,
     say_reconciliation,
     say_requests_per_second,
@@ -136,7 +138,7 @@ def _compose_headline(report: DecisionReport) -> Headline:
         option_name=name_option(chosen, is_full=moves_everything(report.decision)),
         short=say_short(report),
         sentence=say_decision(report),
-        scope=say_scope(report.scope),
+        scope=" ".join((say_scope(report.scope), *say_licence_gap(report))),
         amounts=say_amounts(report.decision),
         basis=say_basis(report.decision),
         changes=say_change(report),
@@ -184,7 +186,7 @@ def _compose_break_even(report: DecisionReport, spend: Assumption) -> BreakEvenV
     found = report.decision.break_even
     if found is None:
         return None
-    none = "not up to 1,000 × today's"
+    none = "none up to 1,000×"
     is_only = set(report.decision.best_by_family) == {Family.SELF_HOST}
     beside_hosted = None if report.open_model.hosted_usd_per_mtok is None else found.utilisation_beside_hosted
     return BreakEvenView(
@@ -320,7 +322,7 @@ def _compose_model(report: DecisionReport) -> ModelView:
         answer=model.licence_answer,
         answer_text=name_answer(model.licence_answer),
         duties=model.duties,
-        missing_facts=model.missing_facts,
+        missing_facts=tuple(name_fact(code) for code in model.missing_facts),
         other_models=model.other_models,
     )
 

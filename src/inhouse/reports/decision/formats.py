@@ -60,13 +60,13 @@ def format_share(value: float | None) -> str:
 
 
 def format_count(value: float | None) -> str:
-    """A number of things: `3.2`, `2,000`, `62k`, `2.5M`."""
+    """A number of things: `3.2`, `90`, `2,000`, `27.6k`, `2.5M`."""
     if value is None:
         return NOT_KNOWN
-    for limit, divisor, letter in ((999.5e6, 1e9, "G"), (999_500, 1e6, "M"), (99_950, 1e3, "k")):
+    for limit, divisor, letter in ((999.5e6, 1e9, "G"), (999_500, 1e6, "M"), (9_995, 1e3, "k")):
         if abs(value) >= limit:
             return f"{value / divisor:.3g}{letter}"
-    return f"{value:,.0f}" if abs(value) >= 99.5 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 9.95 else f"{value:.2g}"
 
 
 def keep_together(text: str) -> str:
@@ -75,8 +75,10 @@ def keep_together(text: str) -> str:
 
 
 def format_factor(value: float | None) -> str:
-    """A ratio: `4×`, `0.85×`."""
-    return NOT_KNOWN if value is None else f"{value:.3g}×"
+    """A ratio in two digits: `4×`, `0.85×`, `12×`."""
+    if value is None:
+        return NOT_KNOWN
+    return f"{value:,.0f}×" if abs(value) >= 9.95 else f"{value:.2g}×"
 
 
 def format_value(value: float | None, unit: Unit) -> str:

@@ -91,6 +91,23 @@ _ANSWERS = {
     "blocked": "blocked",
     "unknown": "not known: facts are missing",
 }
+_FACTS = {
+    "mau": "users a month",
+    "mau_at_release_incl_affiliates": "users a month at the model's release, affiliates included",
+    "revenue_year_usd": "revenue of a year",
+    "revenue_month_usd": "revenue of a month",
+    "group_revenue_year_usd": "the group's revenue of a year",
+    "arr_usd": "annual recurring revenue",
+    "eu_based": "whether the company is based in the EU",
+    "country": "the company's country",
+    "internal_use": "whether use is internal only",
+    "commercial_use": "whether use is commercial",
+    "offers_maas": "whether models are offered as a service",
+    "ai_assistant_product": "whether the product is an AI assistant",
+    "distributes_weights": "whether weights are passed on",
+    "trains_on_outputs": "whether models are trained on the answers",
+    "uses_multimodal": "whether images or audio are sent",
+}
 _OWNERS = {
     Owner.TYPED: "you typed it",
     Owner.IMPORTED: "from the usage export",
@@ -173,6 +190,11 @@ def explain_reason(code: str) -> str:
 def name_answer(code: str) -> str:
     """The licence's answer."""
     return _ANSWERS.get(code) or _speak(code)
+
+
+def name_fact(code: str) -> str:
+    """A fact about the company that a licence asks for."""
+    return _FACTS.get(code) or _speak(code)
 
 
 def explain_owner(owner: Owner) -> str:

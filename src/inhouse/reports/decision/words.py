@@ -27,6 +27,7 @@ from inhouse.reports.decision.terms import (
     explain_exclusion,
     find_self_host_exclusion,
     is_unknown,
+    name_fact,
     name_family,
     name_terms,
 )
@@ -84,6 +85,15 @@ def say_scope(scope: Scope) -> str:
     if scope.num_days is not None:
         text += f" ({scope.num_days} days)"
     return f"{text}: {_BASES[scope.basis]}. A changed mix, price or model needs a new decision."
+
+
+def say_licence_gap(report: DecisionReport) -> tuple[str, ...]:
+    """One sentence where traffic is to move to a model whose licence is not settled; else none."""
+    model = report.open_model
+    if not report.decision.chosen.moves or model.licence_answer != "unknown":
+        return ()
+    facts = ", ".join(name_fact(code) for code in model.missing_facts) or "its terms"
+    return (f"Whether the licence of {model.model} allows it is not known yet; missing: {facts}.",)
 
 
 def say_amounts(decision: Decision) -> str:
