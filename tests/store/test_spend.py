@@ -9,7 +9,8 @@ from inhouse.domain import TraceClose, TraceOpen, TraceStatus, Usage
 from inhouse.store import RepricedCost, SpendRow, SpoolCursor, Store
 
 HOUR = 1_764_000_000 - 1_764_000_000 % 3600
-Open, Close = Callable[..., TraceOpen], Callable[..., TraceClose]
+Open = Callable[..., TraceOpen]
+Close = Callable[..., TraceClose]
 
 
 def ship(store: Store, *records: TraceOpen | TraceClose) -> None:

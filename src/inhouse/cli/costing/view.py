@@ -128,11 +128,9 @@ def _pick_columns(report: CostReport, width: int) -> list[_Column]:
     columns.append(("in", lambda totals: format_count(totals.usage.input_total)))
     if is_wide:
         columns.append(("cached", lambda totals: format_count(totals.usage.cache_read)))
-    columns += [
-        ("out", lambda totals: format_count(totals.usage.output_total)),
-        (currency.code, lambda totals: _format_cost(totals, currency)),
-        ("/Mtok", lambda totals: "" if totals.usd_per_mtok is None else currency.show(totals.usd_per_mtok)),
-    ]
+    columns.append(("out", lambda totals: format_count(totals.usage.output_total)))
+    columns.append((currency.code, lambda totals: _format_cost(totals, currency)))
+    columns.append(("/Mtok", lambda totals: "" if totals.usd_per_mtok is None else currency.show(totals.usd_per_mtok)))
     if any(totals.has_unpriced for totals in everything):
         columns.append(("unpriced", _format_unpriced))
     return columns

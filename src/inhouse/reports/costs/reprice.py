@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -12,6 +13,9 @@ from inhouse.store import PricedRequest, RepricedCost
 
 FindVector = Callable[[str, date, bool], PriceVector | None]
 """(endpoint, day, whether the request was simulated) → its price, None where there is none."""
+
+_SAME_SHARE = 1e-9
+"""Costs that differ by less are the same: sums of doubles differ in their last digits."""
 
 
 @dataclass(slots=True)
@@ -57,7 +61,7 @@ class Repricing:
             cost, price_id = self._price(request)
             if cost is None or price_id is None:
                 found.num_still_unpriced += request.cost_usd is None
-            elif cost != request.cost_usd:
+            elif request.cost_usd is None or not math.isclose(cost, request.cost_usd, rel_tol=_SAME_SHARE):
                 found.num_changed += 1
                 found.after_usd += Decimal(repr(cost))
                 if request.cost_usd is None:
