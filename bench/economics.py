@@ -54,6 +54,7 @@ HEADER = (
     "cached_tokens",
 )
 MODELS = ("gpt-4.1", "gpt-5.1", "gpt-5-mini")
+NUM_PROJECTS = 20
 FIRST = 1_793_000_000
 
 
@@ -154,10 +155,10 @@ def write_usage(path: Path, num_rows: int) -> None:
         for number in range(num_rows):
             at = FIRST + number * 30 * 86_400 // num_rows
             tokens = chance.randrange(100, 4_000)
-            writer.writerow(
-                (at, "openai", MODELS[number % 3], f"project-{number % 20}", f"key-{number % 7}", f"r{number}", tokens,
-                 chance.randrange(20, 900), tokens // 3)
-            )  # fmt: skip
+            project = chance.randrange(NUM_PROJECTS)
+            model = MODELS[(project + (number % 5 == 0)) % len(MODELS)]
+            labels = ("openai", model, f"project-{project}", f"key-{project}", f"r{number}")
+            writer.writerow((at, *labels, tokens, chance.randrange(20, 900), tokens // 3))
 
 
 def setup_peer() -> None:

@@ -59,16 +59,19 @@ class Report:
             self.num_without_requests += 1
         if not (record.project or record.key or record.task or record.template):
             self.num_unlabelled += 1
-        self.cover(record.started_at, record.width_s)
+        started_at, width_s = record.started_at, record.width_s
+        if self.since is None or self.until is None or started_at < self.since or width_s not in self.widths:
+            self.cover(started_at, width_s)
+        elif started_at + width_s > self.until:  # most often: exports are in the order of time
+            self.until = started_at + width_s
 
     def cover(self, started_at: int, width_s: int) -> None:
         """Note that a period was in the file, with records or without."""
         if self.since is None or self.until is None:
             self.since, self.until = started_at, started_at + width_s
-        elif started_at < self.since:
-            self.since = started_at
-        elif started_at + width_s > self.until:
-            self.until = started_at + width_s
+        else:
+            self.since = min(self.since, started_at)
+            self.until = max(self.until, started_at + width_s)
         self.widths.add(width_s)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from inhouse.cli.usage_files.columns import COUNT_FIELDS, LABEL_FIELDS, Columns, find_columns
 from inhouse.cli.usage_files.intake import Buckets, Requests, make_key
@@ -61,13 +62,16 @@ class _RowReader:
     reading: Reading
     columns: Columns
     header: Sequence[str]
-    labels: dict[tuple[str | None, ...], Labels]
+    labels: dict[tuple[str, ...], Labels]
     repeats: dict[str, int]
+    pick: Callable[[Sequence[str]], tuple[str, ...]]
+    """The cells of a row that hold labels."""
 
     def __init__(self, reading: Reading, columns: Columns, header: Sequence[str]) -> None:
         self.reading, self.columns, self.header = reading, columns, header
         self.labels = {}
         self.repeats = {}
+        self.pick = _make_picker([at for at in columns.labels if at is not None])
 
     def read(self, line: int, row: Sequence[str]) -> UsageRecord:
         """The record of a row.
@@ -83,10 +87,10 @@ class _RowReader:
 
     def _read(self, line: int, row: Sequence[str]) -> UsageRecord:
         columns = self.columns
-        raw = tuple([row[at] if at is not None else None for at in columns.labels])
+        raw = self.pick(row)
         labels = self.labels.get(raw)
         if labels is None:
-            labels = self.labels[raw] = self._find_labels(line, raw)
+            labels = self.labels[raw] = self._find_labels(line, row)
         started_at = parse_moment(row[columns.time])
         width_s = self._find_width(line, row)
         if width_s != MOMENT_S:
@@ -96,7 +100,7 @@ class _RowReader:
             num_requests = parse_count(row[columns.requests]) if row[columns.requests] else None
         return UsageRecord(
             SOURCE,
-            self._make_id(row, started_at, width_s, raw),
+            self._make_id(row, started_at, width_s),
             started_at,
             width_s,
             *labels,
@@ -105,20 +109,23 @@ class _RowReader:
             stated_pico_usd=parse_usd(row[columns.usd]) if columns.usd is not None and row[columns.usd] else None,
         )
 
-    def _make_id(self, row: Sequence[str], started_at: int, width_s: int, raw: tuple[str | None, ...]) -> str:
+    def _make_id(self, row: Sequence[str], started_at: int, width_s: int) -> str:
         """The row's own id, its period and labels, or all that it says and the how manieth such row it is."""
         columns = self.columns
         account = self.reading.account
         if columns.id is not None and row[columns.id]:
             return clean_id(row[columns.id] if not account else f"{account}:{row[columns.id]}")
         if columns.requests is not None:
-            return make_key(account, started_at, width_s, *raw)
+            return make_key(account, started_at, width_s, *self._read_labels(row))
         text = "\x1f".join(row)
         number = self.repeats[text] = self.repeats.get(text, 0) + 1
         return make_key(account, text, number)
 
-    def _find_labels(self, line: int, raw: tuple[str | None, ...]) -> Labels:
-        provider, model, project, key, task, template, tier = raw
+    def _read_labels(self, row: Sequence[str]) -> tuple[str | None, ...]:
+        return tuple(row[at] if at is not None else None for at in self.columns.labels)
+
+    def _find_labels(self, line: int, row: Sequence[str]) -> Labels:
+        provider, model, project, key, task, template, tier = self._read_labels(row)
         named = name_model(provider or None, model or None)
         found = find_tier(tier)
         if found is None:
@@ -188,6 +195,13 @@ class _RowReader:
             line=line,
             fix="mend or remove the row, or say what the column holds with `--map column=field`.",
         )
+
+
+def _make_picker(places: Sequence[int]) -> Callable[[Sequence[str]], tuple[str, ...]]:
+    """Takes the cells at these places out of a row, in C where there are several."""
+    if len(places) > 1:
+        return itemgetter(*places)
+    return lambda row: tuple(row[at] for at in places)
 
 
 def cut(parts: tuple[int, ...], total: int) -> list[int]:

@@ -28,6 +28,8 @@ def parse_moment(value: str | float) -> int:
         ValueError: it is no time, or one before 2015 or after 2100.
     """
     if isinstance(value, str):
+        if value.isdecimal() and len(value) >= _DATE_CHARS:  # not 20260301, which is a day
+            return _check_moment(int(value))
         try:
             moment = datetime.fromisoformat(value)
         except ValueError:
@@ -36,15 +38,13 @@ def parse_moment(value: str | float) -> int:
             seconds = (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
     else:
         seconds = float(value)
-    if seconds >= _MILLISECONDS_FROM:
-        seconds /= 1000
-    if not _FIRST_MOMENT_S <= seconds < _LAST_MOMENT_S:
-        raise ValueError("is no time between 2015 and 2100")
-    return int(seconds)
+    return _check_moment(seconds)
 
 
 def is_date(text: str) -> bool:
     """Whether a text is a day without a time of day."""
+    if len(text) > _DATE_CHARS and not (text[0].isspace() or text[-1].isspace()):
+        return False  # most texts, at once
     return len(text.strip()) <= _DATE_CHARS and not text.strip().isdigit()
 
 
@@ -87,6 +87,14 @@ def _read_whole(text: str) -> int:
     if not number.is_finite() or number != int(number):
         raise ValueError("is no whole number")
     return int(number)
+
+
+def _check_moment(seconds: float) -> int:
+    if seconds >= _MILLISECONDS_FROM:
+        seconds /= 1000
+    if not _FIRST_MOMENT_S <= seconds < _LAST_MOMENT_S:
+        raise ValueError("is no time between 2015 and 2100")
+    return int(seconds)
 
 
 def _read_text(text: str) -> float:
