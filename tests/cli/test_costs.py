@@ -126,8 +126,8 @@ def test_costs_fit_a_narrow_terminal(filled: Path, run: Run, monkeypatch: pytest
 
 
 def test_costs_as_json_and_csv_hold_every_figure(filled: Path, run: Run) -> None:
-    assert any("elsewhere: what its machines cost is not stated: deployments.elsewhere" in row for row in rows)
-                       "--on", "openai/gpt-5-mini")  # fmt: skip
+    words = ("--by", "tag:feature", "--source", "traces", "--on", "openai/gpt-5-mini", "--csv", "c.csv", "--json")
+    code, out, _ = run("costs", "--since", "1d", *words)
     assert code == 0
     document = json.loads(out)
     groups = {(group["tag:feature"], group["is_simulated"]): group for group in document["groups"]}
