@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from inhouse.cli.app import main
-from inhouse.cli.costing.machines import measure_up
+from inhouse.cli.costing.books import open_books
+from inhouse.cli.costing.machines import list_machines, measure_up
 from inhouse.domain import (
     DAY_S,
     ReplicaState,
@@ -261,6 +262,70 @@ def test_an_export_adds_up_to_what_costs_shows(filled: Path, run: Run) -> None:
         rows = list(csv.DictReader(stream))
     assert sum(Decimal(row["BilledCost"]) for row in rows) == total + 3
     assert run("costs", "export", "--out", "no/such/f.csv")[0] == 2
+
+
+def test_a_price_is_found_as_the_gateway_finds_it_and_never_across_simulation(folder: Path) -> None:
+    day, early = date(2026, 11, 28), date(2020, 1, 1)
+    with open_store(STORE):
+        pass
+    with open_books(Path("inhouse.yaml"), None) as books:
+        found = {
+            name: books.find_vector(name, day, False)
+            for name in ("openai/mystery", "openai/gpt-5", "anthropic/nobody", "scout", "gone", "paid/mid", "elsewhere")
+        }
+        assert found["openai/mystery"] is not None
+        assert found["openai/mystery"].price_id == "own:openai/mystery"
+        assert found["openai/gpt-5"] is not None
+        assert found["scout"] is not None
+        assert [name for name, vector in found.items() if vector is None] == [
+            "anthropic/nobody", "gone", "paid/mid", "elsewhere",
+        ]  # fmt: skip
+        assert books.find_vector("openai/mystery", day, True) is None
+        assert books.find_vector("paid/mid", day, True) is not None
+        assert books.find_vector("paid/other", day, True) is not None
+        assert books.find_vector("openai/gpt-5", early, False) is None
+    (folder / "observe.yaml").write_text(
+        "observe: {base_url: https://proxy.example/v1, provider: openai}\nstate_dir: s\n"
+    )
+    with open_books(Path("observe.yaml"), STORE) as books:
+        assert books.find_vector("proxy.example/gpt-5", day, False) is not None
+        assert books.find_vector("scout", day, False) is None
+
+
+def test_machines_are_priced_by_the_file_else_by_the_price_book(folder: Path) -> None:
+    text = FILE.replace('{usd_per_hour: "6"}', "{machine: cpu}").replace(
+        "engine: external}", "engine: external, hardware: {machine: no-such-box}}"
+    )
+    (folder / "inhouse.yaml").write_text(text)
+    period = CostPeriod(since=TODAY - 10.0 * DAY_S, until=TODAY + 1.0)
+    with open_books(None, None) as books:
+        scout, elsewhere = list_machines(books, period, TODAY + 1.0)
+    assert (scout.usd_per_hour, scout.price_id) == (Decimal("0.10"), "machine:cpu@2026-01-01, an assumption")
+    assert (elsewhere.usd_per_hour, elsewhere.price_id) == (None, "not in the price book: machine no-such-box")
+
+
+def test_other_currencies_and_tables_without_end_are_said(filled: Path, run: Run) -> None:
+    day = datetime.fromtimestamp(TODAY, UTC).date().isoformat()
+    (filled / "i.csv").write_text(f"date,amount,currency,kind\n{day},0.46,GBP,\n{day},2,GBP,tax\n")
+    run("import", "invoice", "i.csv", "--provider", "openai")
+    code, out, _ = run("costs", "reconcile")
+    assert code == 1
+    assert "needs a rate" in out
+    assert "charges in GBP, and no rate for it" in out
+    (filled / "inhouse.yaml").write_text(FILE + 'costs: {currency: GBP, usd_rate: "0.5", rate_as_of: 2026-11-01}\n')
+    _, out, _ = run("costs", "reconcile")
+    assert "GBP 2.46" in out
+    assert "amounts in GBP: 1 USD = 0.5 GBP" in out
+    with open_store(STORE) as store:
+        for number in range(45):
+            add(store, f"m{number}", f"openai/model-{number:02d}", cost_usd=0.001)
+    _, out, _ = run("costs", "--since", "1d", "--on", "openai/gpt-5-mini")
+    assert "… 10 more: --json, --csv" in out
+    assert "another tokenizer counts ± 20 % other tokens" in out
+    assert run("costs", "reprice", "--since", "1d", "--all", "--json")[0] == 0
+    assert json.loads(run("costs", "reprice", "--list", "--json")[1])[0]["reprice_id"] == 1
+    assert "nothing to keep: no cost differs" in run("costs", "reprice", "--since", "1d", "--all")[1]
+    assert json.loads(run("import", "invoice", "--list", "--json")[1])[0]["provider"] == "openai"
 
 
 def make_replica(updated_at: float) -> ReplicaRow:
