@@ -194,17 +194,17 @@ def test_unpriced_requests_are_repriced_beside_their_own_cost_and_back(filled: P
     assert "unpriced → $1.40" in out
     assert "nothing was kept (--dry-run)" in out
     _, out, _ = run("costs", "reprice", "--since", "1d", "--reason", "contract of May")
-    assert "kept the costs of 1 requests as run 1" in out
+    assert "kept the costs of 1 request as run 1" in out
     assert "undo: inhouse costs reprice --undo 1" in out
     assert "contract of May" in run("costs", "reprice", "--list")[1]
     _, out, _ = run("costs", "--since", "1d")
     assert "$2.35" in out
-    assert "1 requests at a repriced cost, their own is kept" in out
+    assert "1 request at a repriced cost, their own is kept" in out
     assert "no unpriced requests from" in run("costs", "reprice", "--since", "1d")[1]
     document = json.loads(run("costs", "reprice", "--since", "1d", "--all", "--dry-run", "--json")[1])
     changed = {one["endpoint_id"]: one["num_changed"] for one in document["models"]}
     assert changed == {"openai/gpt-5-mini": 0, "openai/mystery": 0, "paid/mid": 0, "scout": 2}
-    assert "took run 1 back: 1 requests have the cost again" in run("costs", "reprice", "--undo", "1")[1]
+    assert "took run 1 back: the cost of before counts again for 1 request" in run("costs", "reprice", "--undo", "1")[1]
     assert run("costs", "reprice", "--undo", "1")[0] == 2
     assert "no costs were computed again" in run("costs", "reprice", "--list")[1]
 
@@ -220,7 +220,7 @@ def test_an_invoice_is_kept_once_reconciled_and_taken_back(filled: Path, run: Ru
     assert "nothing changed" in run("import", "invoice", "i.csv", "--provider", "openai")[1]
     code, out, _ = run("costs", "reconcile")
     assert code == 1
-    assert "usage without a price (1 requests)" in out
+    assert "usage without a price (1 request)" in out
     assert run("costs", "reconcile", "--tolerance", "3%")[0] == 0
     assert run("costs", "reconcile", "--tolerance", "many")[0] == 2
     document = json.loads(run("costs", "reconcile", "--month", day[:7], "--json")[1])
@@ -228,7 +228,7 @@ def test_an_invoice_is_kept_once_reconciled_and_taken_back(filled: Path, run: Ru
     assert Decimal(found["openai"]["difference_usd"]) == Decimal("0.01")
     assert found["paid"]["invoiced_usd"] is None
     assert "i.csv" in run("import", "invoice", "--list")[1]
-    assert "took invoice 1 back: 1 charges" in run("import", "invoice", "--remove", "1")[1]
+    assert "took invoice 1 back: 1 charge" in run("import", "invoice", "--remove", "1")[1]
     assert run("import", "invoice", "--remove", "1")[0] == 2
     assert "no invoices were imported" in run("import", "invoice", "--list")[1]
 
@@ -251,8 +251,8 @@ def test_an_export_adds_up_to_what_costs_shows(filled: Path, run: Run) -> None:
     code, out, _ = run("costs", "export", "--format", "focus", "--since", "1d", "--out", "f.csv")
     assert code == 0
     assert "$0.95 in all" in out
-    assert "unpriced usage is not in it (1 requests, 1.10M tokens)" in out
-    assert "1 simulated requests are not in it" in out
+    assert "unpriced usage is not in it (1 request, 1.10M tokens)" in out
+    assert "simulated: 1 request, not in it" in out
     with (filled / "f.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert sum(Decimal(row["BilledCost"]) for row in rows) == total

@@ -59,7 +59,7 @@ def test_usage_that_charges_more_than_was_paid_is_said() -> None:
     assert "idle -$1.00 -50.0% in the shares" in rows
     assert "scout $3.00 150.0% $2.00 $666.67" in rows
     assert any("usage charges more than was paid" in row for row in rows)
-    assert "· scout: 4 requests without a cost look like idle time here" in rows
+    assert "· scout: 4 requests without a cost: idle time, as it looks here" in rows
     assert any(row.startswith("· scout: 2 × $1.00/h (own) × 1.0 h") for row in rows)
 
 
