@@ -188,8 +188,8 @@ def export(
         num_rows = write_table(out_file, FOCUS_COLUMNS, rows)
     out.print(f"wrote {out_file}: {num_rows:,} rows of {wanted.value}, {format_usd(written.usd)} in all", markup=False)
     if left_out.has_unpriced:
-        count = f"{count_of(left_out.num_unpriced_requests, 'request')}, {format_count(left_out.num_unpriced_tokens)} tokens"
-        out.print(f"· unpriced usage is not in it ({count}): it has no cost to state")
+        requests, tokens = left_out.num_unpriced_requests, format_count(left_out.num_unpriced_tokens)
+        out.print(f"· unpriced usage is not in it ({count_of(requests, 'request')}, {tokens} tokens): no cost to state")
     if simulated.num_requests:
         out.print(f"· simulated: {count_of(simulated.num_requests, 'request')}, not in it (--with-simulated)")
 

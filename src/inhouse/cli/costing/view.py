@@ -72,7 +72,8 @@ def _list_gaps(report: CostReport) -> Iterator[str]:
         yield "unpriced requests are in no sum; `inhouse costs reprice` computes what today's price book knows"
     num_repriced = sum(sums.num_repriced for sums in everything)
     if num_repriced:
-        yield f"{count_of(num_repriced, 'request')} at a repriced cost, their own is kept (`inhouse costs reprice --list`)"
+        count = count_of(num_repriced, "request")
+        yield f"{count} at a repriced cost, their own is kept (`inhouse costs reprice --list`)"
     if report.total.stated_usd:
         amount = report.question.currency.show(report.total.stated_usd)
         yield f"{amount} is as the imported source states it: the price book has no price"
