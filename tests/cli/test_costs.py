@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from inhouse.cli.app import main
-from inhouse.cli.costing.machines import measure_up
+from inhouse.cli.costing.books import open_books
+from inhouse.cli.costing.machines import list_machines, measure_up
 from inhouse.domain import (
     DAY_S,
     ReplicaState,
@@ -126,8 +127,8 @@ def test_costs_fit_a_narrow_terminal(filled: Path, run: Run, monkeypatch: pytest
 
 
 def test_costs_as_json_and_csv_hold_every_figure(filled: Path, run: Run) -> None:
-    assert any("elsewhere: what its machines cost is not stated: deployments.elsewhere" in row for row in rows)
-                       "--on", "openai/gpt-5-mini")  # fmt: skip
+    words = ("--by", "tag:feature", "--source", "traces", "--on", "openai/gpt-5-mini", "--csv", "c.csv", "--json")
+    code, out, _ = run("costs", "--since", "1d", *words)
     assert code == 0
     document = json.loads(out)
     groups = {(group["tag:feature"], group["is_simulated"]): group for group in document["groups"]}
@@ -193,17 +194,17 @@ def test_unpriced_requests_are_repriced_beside_their_own_cost_and_back(filled: P
     assert "unpriced → $1.40" in out
     assert "nothing was kept (--dry-run)" in out
     _, out, _ = run("costs", "reprice", "--since", "1d", "--reason", "contract of May")
-    assert "kept the costs of 1 requests as run 1" in out
+    assert "kept the costs of 1 request as run 1" in out
     assert "undo: inhouse costs reprice --undo 1" in out
     assert "contract of May" in run("costs", "reprice", "--list")[1]
     _, out, _ = run("costs", "--since", "1d")
     assert "$2.35" in out
-    assert "1 requests at a repriced cost, their own is kept" in out
+    assert "1 request at a repriced cost, their own is kept" in out
     assert "no unpriced requests from" in run("costs", "reprice", "--since", "1d")[1]
     document = json.loads(run("costs", "reprice", "--since", "1d", "--all", "--dry-run", "--json")[1])
     changed = {one["endpoint_id"]: one["num_changed"] for one in document["models"]}
     assert changed == {"openai/gpt-5-mini": 0, "openai/mystery": 0, "paid/mid": 0, "scout": 2}
-    assert "took run 1 back: 1 requests have the cost again" in run("costs", "reprice", "--undo", "1")[1]
+    assert "took run 1 back: the cost of before counts again for 1 request" in run("costs", "reprice", "--undo", "1")[1]
     assert run("costs", "reprice", "--undo", "1")[0] == 2
     assert "no costs were computed again" in run("costs", "reprice", "--list")[1]
 
@@ -219,7 +220,7 @@ def test_an_invoice_is_kept_once_reconciled_and_taken_back(filled: Path, run: Ru
     assert "nothing changed" in run("import", "invoice", "i.csv", "--provider", "openai")[1]
     code, out, _ = run("costs", "reconcile")
     assert code == 1
-    assert "usage without a price (1 requests)" in out
+    assert "usage without a price (1 request)" in out
     assert run("costs", "reconcile", "--tolerance", "3%")[0] == 0
     assert run("costs", "reconcile", "--tolerance", "many")[0] == 2
     document = json.loads(run("costs", "reconcile", "--month", day[:7], "--json")[1])
@@ -227,7 +228,7 @@ def test_an_invoice_is_kept_once_reconciled_and_taken_back(filled: Path, run: Ru
     assert Decimal(found["openai"]["difference_usd"]) == Decimal("0.01")
     assert found["paid"]["invoiced_usd"] is None
     assert "i.csv" in run("import", "invoice", "--list")[1]
-    assert "took invoice 1 back: 1 charges" in run("import", "invoice", "--remove", "1")[1]
+    assert "took invoice 1 back: 1 charge" in run("import", "invoice", "--remove", "1")[1]
     assert run("import", "invoice", "--remove", "1")[0] == 2
     assert "no invoices were imported" in run("import", "invoice", "--list")[1]
 
@@ -250,8 +251,8 @@ def test_an_export_adds_up_to_what_costs_shows(filled: Path, run: Run) -> None:
     code, out, _ = run("costs", "export", "--format", "focus", "--since", "1d", "--out", "f.csv")
     assert code == 0
     assert "$0.95 in all" in out
-    assert "unpriced usage is not in it (1 requests, 1.10M tokens)" in out
-    assert "1 simulated requests are not in it" in out
+    assert "unpriced usage is not in it (1 request, 1.10M tokens)" in out
+    assert "simulated: 1 request, not in it" in out
     with (filled / "f.csv").open(encoding="utf-8") as stream:
         rows = list(csv.DictReader(stream))
     assert sum(Decimal(row["BilledCost"]) for row in rows) == total
@@ -261,6 +262,70 @@ def test_an_export_adds_up_to_what_costs_shows(filled: Path, run: Run) -> None:
         rows = list(csv.DictReader(stream))
     assert sum(Decimal(row["BilledCost"]) for row in rows) == total + 3
     assert run("costs", "export", "--out", "no/such/f.csv")[0] == 2
+
+
+def test_a_price_is_found_as_the_gateway_finds_it_and_never_across_simulation(folder: Path) -> None:
+    day, early = date(2026, 11, 28), date(2020, 1, 1)
+    with open_store(STORE):
+        pass
+    with open_books(Path("inhouse.yaml"), None) as books:
+        found = {
+            name: books.find_vector(name, day, False)
+            for name in ("openai/mystery", "openai/gpt-5", "anthropic/nobody", "scout", "gone", "paid/mid", "elsewhere")
+        }
+        assert found["openai/mystery"] is not None
+        assert found["openai/mystery"].price_id == "own:openai/mystery"
+        assert found["openai/gpt-5"] is not None
+        assert found["scout"] is not None
+        assert [name for name, vector in found.items() if vector is None] == [
+            "anthropic/nobody", "gone", "paid/mid", "elsewhere",
+        ]  # fmt: skip
+        assert books.find_vector("openai/mystery", day, True) is None
+        assert books.find_vector("paid/mid", day, True) is not None
+        assert books.find_vector("paid/other", day, True) is not None
+        assert books.find_vector("openai/gpt-5", early, False) is None
+    (folder / "observe.yaml").write_text(
+        "observe: {base_url: https://proxy.example/v1, provider: openai}\nstate_dir: s\n"
+    )
+    with open_books(Path("observe.yaml"), STORE) as books:
+        assert books.find_vector("proxy.example/gpt-5", day, False) is not None
+        assert books.find_vector("scout", day, False) is None
+
+
+def test_machines_are_priced_by_the_file_else_by_the_price_book(folder: Path) -> None:
+    text = FILE.replace('{usd_per_hour: "6"}', "{machine: cpu}").replace(
+        "engine: external}", "engine: external, hardware: {machine: no-such-box}}"
+    )
+    (folder / "inhouse.yaml").write_text(text)
+    period = CostPeriod(since=TODAY - 10.0 * DAY_S, until=TODAY + 1.0)
+    with open_books(None, None) as books:
+        scout, elsewhere = list_machines(books, period, TODAY + 1.0)
+    assert (scout.usd_per_hour, scout.price_id) == (Decimal("0.10"), "machine:cpu@2026-01-01, an assumption")
+    assert (elsewhere.usd_per_hour, elsewhere.price_id) == (None, "not in the price book: machine no-such-box")
+
+
+def test_other_currencies_and_tables_without_end_are_said(filled: Path, run: Run) -> None:
+    day = datetime.fromtimestamp(TODAY, UTC).date().isoformat()
+    (filled / "i.csv").write_text(f"date,amount,currency,kind\n{day},0.46,GBP,\n{day},2,GBP,tax\n")
+    run("import", "invoice", "i.csv", "--provider", "openai")
+    code, out, _ = run("costs", "reconcile")
+    assert code == 1
+    assert "needs a rate" in out
+    assert "charges in GBP, and no rate for it" in out
+    (filled / "inhouse.yaml").write_text(FILE + 'costs: {currency: GBP, usd_rate: "0.5", rate_as_of: 2026-11-01}\n')
+    _, out, _ = run("costs", "reconcile")
+    assert "GBP 2.46" in out
+    assert "amounts in GBP: 1 USD = 0.5 GBP" in out
+    with open_store(STORE) as store:
+        for number in range(45):
+            add(store, f"m{number}", f"openai/model-{number:02d}", cost_usd=0.001)
+    _, out, _ = run("costs", "--since", "1d", "--on", "openai/gpt-5-mini")
+    assert "… 10 more: --json, --csv" in out
+    assert "another tokenizer counts ± 20 % other tokens" in out
+    assert run("costs", "reprice", "--since", "1d", "--all", "--json")[0] == 0
+    assert json.loads(run("costs", "reprice", "--list", "--json")[1])[0]["reprice_id"] == 1
+    assert "nothing to keep: no cost differs" in run("costs", "reprice", "--since", "1d", "--all")[1]
+    assert json.loads(run("import", "invoice", "--list", "--json")[1])[0]["provider"] == "openai"
 
 
 def make_replica(updated_at: float) -> ReplicaRow:

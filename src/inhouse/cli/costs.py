@@ -17,7 +17,7 @@ from inhouse.cli.costing.books import CostBooks, CostsConfigOption, CostsStoreOp
 from inhouse.cli.costing.document import describe_reconciled, describe_report, write_groups, write_table
 from inhouse.cli.costing.machines import list_machines
 from inhouse.cli.costing.period import parse_month, parse_period
-from inhouse.cli.costing.view import format_count, render_differences, render_reconciled, render_report
+from inhouse.cli.costing.view import count_of, format_count, render_differences, render_reconciled, render_report
 from inhouse.cli.installation import JsonOption
 from inhouse.cli.terminal import ExitCode, err, out, print_json
 from inhouse.domain import ConfigError, format_usd
@@ -188,10 +188,10 @@ def export(
         num_rows = write_table(out_file, FOCUS_COLUMNS, rows)
     out.print(f"wrote {out_file}: {num_rows:,} rows of {wanted.value}, {format_usd(written.usd)} in all", markup=False)
     if left_out.has_unpriced:
-        count = f"{left_out.num_unpriced_requests:,} requests, {format_count(left_out.num_unpriced_tokens)} tokens"
-        out.print(f"· unpriced usage is not in it ({count}): it has no cost to state")
+        requests, tokens = left_out.num_unpriced_requests, format_count(left_out.num_unpriced_tokens)
+        out.print(f"· unpriced usage is not in it ({count_of(requests, 'request')}, {tokens} tokens): no cost to state")
     if simulated.num_requests:
-        out.print(f"· {simulated.num_requests:,} simulated requests are not in it (--with-simulated)")
+        out.print(f"· simulated: {count_of(simulated.num_requests, 'request')}, not in it (--with-simulated)")
 
 
 def _find_elsewhere(books: CostBooks, asked: Iterable[str], period: CostPeriod) -> tuple[Elsewhere, ...]:
@@ -220,7 +220,7 @@ def _reprice(books: CostBooks, period: CostPeriod, reason: str, *, is_all: bool,
         return
     out.print(render_differences(differences))
     if run is not None:
-        out.print(f"kept the costs of {run.num_traces:,} requests as run {run.reprice_id}")
+        out.print(f"kept the costs of {count_of(run.num_traces, 'request')} as run {run.reprice_id}")
         out.print(f"undo: inhouse costs reprice --undo {run.reprice_id}", style="dim")
     elif is_dry:
         out.print("nothing was kept (--dry-run)")
@@ -232,7 +232,7 @@ def _undo_reprice(books: CostBooks, reprice_id: int) -> None:
     num_costs = books.store.spend.undo_reprice(reprice_id)
     if num_costs is None:
         raise ConfigError(f"There is no run {reprice_id}.", fix="`inhouse costs reprice --list` shows those there are.")
-    out.print(f"took run {reprice_id} back: {num_costs:,} requests have the cost again that they had before")
+    out.print(f"took run {reprice_id} back: the cost of before counts again for {count_of(num_costs, 'request')}")
 
 
 def _list_reprices(books: CostBooks, *, as_json: bool) -> None:
@@ -242,7 +242,7 @@ def _list_reprices(books: CostBooks, *, as_json: bool) -> None:
         return
     for run in runs:
         day = datetime.fromtimestamp(run.repriced_at, UTC).strftime("%Y-%m-%d %H:%M")
-        out.print(f"run {run.reprice_id}  {day}  {run.num_traces:,} requests  {run.reason}", markup=False)
+        out.print(f"run {run.reprice_id}  {day}  {count_of(run.num_traces, 'request')}  {run.reason}", markup=False)
     if not runs:
         out.print("no costs were computed again")
 

@@ -13,6 +13,7 @@ import typer
 
 from inhouse.cli.costing.books import CostsConfigOption, CostsStoreOption, find_configuration
 from inhouse.cli.costing.period import parse_month
+from inhouse.cli.costing.view import count_of
 from inhouse.cli.installation import JsonOption
 from inhouse.cli.invoice_files import InvoiceDocument, InvoiceOptions, read_invoice
 from inhouse.cli.terminal import err, out, print_json
@@ -87,7 +88,7 @@ def _show(document: InvoiceDocument, counts: InvoiceCounts | None) -> None:
     else:
         replaced = f", {counts.num_replaced:,} replaced" if counts.num_replaced else ""
         same = f", {counts.num_same:,} were there already" if counts.num_same else ""
-        out.print(f"kept {counts.num_new:,} charges{replaced}{same}")
+        out.print(f"kept {count_of(counts.num_new, 'charge')}{replaced}{same}")
         out.print("next: inhouse costs reconcile")
         out.print(f"undo: inhouse import invoice --remove {counts.import_id}", style="dim")
 
@@ -110,4 +111,4 @@ def _remove(store: Store, import_id: int) -> None:
         raise ConfigError(
             f"There is no invoice {import_id}.", fix="`inhouse import invoice --list` shows those there are."
         )
-    out.print(f"took invoice {import_id} back: {num_lines:,} charges")
+    out.print(f"took invoice {import_id} back: {count_of(num_lines, 'charge')}")

@@ -46,12 +46,10 @@ class SpendRepository:
 
     def requests(self, since: float | None, until: float | None, *, is_unpriced_only: bool) -> Iterator[PricedRequest]:
         """Ended requests that reported tokens, with their present cost, in order of their ids."""
-        latest = _latest_costs()
-        cost = sa.func.coalesce(latest.c.cost_usd, _T.cost_usd).label("cost_usd")
+        cost = sa.func.coalesce(_repriced_cost(), _T.cost_usd).label("cost_usd")
         names = ("trace_id", "started_at", "endpoint_id", "tier", "is_simulated")
         query = (
             sa.select(*(_T[name] for name in names), cost, *(_T[name] for name in USAGE_BUCKETS))
-            .select_from(TRACES.outerjoin(latest, latest.c.trace_id == _T.trace_id))
             .where(_T.input_uncached.is_not(None), *_is_ended(since, until))
             .order_by(_T.trace_id)
         )
@@ -112,38 +110,35 @@ class SpendRepository:
         return {endpoint_id: Seen(first_at=start, last_at=end) for endpoint_id, start, end in rows}
 
 
-def _latest_costs() -> sa.Subquery:
-    """Of each repriced trace, the cost of the latest run."""
-    latest = sa.select(_R.trace_id, sa.func.max(_R.reprice_id).label("reprice_id")).group_by(_R.trace_id).subquery()
-    is_latest = sa.and_(_R.trace_id == latest.c.trace_id, _R.reprice_id == latest.c.reprice_id)
-    return sa.select(_R.trace_id, _R.cost_usd).select_from(REPRICED_COSTS.join(latest, is_latest)).subquery()
+def _repriced_cost() -> sa.ColumnElement[float | None]:
+    """The cost of the latest run, of each trace; null where there is none. Looked up by the index on `trace_id`."""
+    query = sa.select(_R.cost_usd).where(_R.trace_id == _T.trace_id).order_by(_R.reprice_id.desc()).limit(1)
+    return query.correlate(TRACES).scalar_subquery().label("repriced_usd")
 
 
 def _select_hours(
     since: float | None, until: float | None, tags: Sequence[str], *, is_sqlite: bool
 ) -> sa.Select[*tuple[Any, ...]]:
     seconds = sa.cast(_T.started_at if is_sqlite else sa.func.floor(_T.started_at), sa.BigInteger)
-    latest = _latest_costs()
-    effective = sa.func.coalesce(latest.c.cost_usd, _T.cost_usd)
     labels = (
         (seconds - seconds % HOUR_S).label("start"),
         *(_T[name] for name in ("endpoint_id", "route", "key_id", "task", "tier", "is_eval", "is_simulated")),
         *(_read_tag(name, is_sqlite=is_sqlite).label(f"tag_{number}") for number, name in enumerate(tags)),
         _T.input_uncached.is_(None).label("no_usage"),
-        effective.is_(None).label("no_cost"),
     )
     failed = sa.cast(_T.status == TraceStatus.FAILED.value, sa.Integer).label("failed")
-    repriced = sa.cast(latest.c.cost_usd.is_not(None), sa.Integer).label("repriced")
+    buckets = [_T[name] for name in USAGE_BUCKETS]
+    traces = sa.select(*labels, failed, _T.cost_usd, _repriced_cost(), *buckets).where(*_is_ended(since, until))
+    found = traces.subquery().c
+    effective = sa.func.coalesce(found.repriced_usd, found.cost_usd)
+    repriced = sa.cast(found.repriced_usd.is_not(None), sa.Integer).label("repriced")
     cost = sa.cast(sa.func.round(effective * PICO_PER_USD), sa.BigInteger).label("cost")
-    part = (
-        sa.select(*labels, failed, repriced, cost, *(_T[name] for name in USAGE_BUCKETS))
-        .select_from(TRACES.outerjoin(latest, latest.c.trace_id == _T.trace_id))
-        .where(*_is_ended(since, until))
-        .subquery()
-    )
-    group = list(part.c)[: len(labels)]
-    amounts = [sa.func.sum(column) for column in list(part.c)[len(labels) :]]
-    return sa.select(*group, sa.func.count(), *amounts).group_by(*group).order_by(*group)
+    group = [found[label.name] for label in labels]
+    tokens = (found[name] for name in USAGE_BUCKETS)
+    part = sa.select(*group, effective.is_(None).label("no_cost"), found.failed, repriced, cost, *tokens).subquery()
+    keys = list(part.c)[: len(group) + 1]
+    amounts = [sa.func.sum(column) for column in list(part.c)[len(keys) :]]
+    return sa.select(*keys, sa.func.count(), *amounts).group_by(*keys).order_by(*keys)
 
 
 def _read_tag(name: str, *, is_sqlite: bool) -> sa.ColumnElement[str]:

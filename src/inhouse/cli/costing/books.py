@@ -83,8 +83,10 @@ class CostBooks:
             return None if deployment is None else price_deployment(name, deployment, self.book, day)
         provider = None if settings is None else settings.providers.get(name)
         if provider is None or model not in provider.models:
-            company = SIMULATED_ROWS if is_simulated else name if provider is None else provider.price_book or name
-            return price_list_model(company, model, self.book, day)
+            stated = None if provider is None else provider.price_book
+            if settings is not None and settings.observe is not None:
+                stated = settings.observe.provider
+            return price_list_model(SIMULATED_ROWS if is_simulated else stated or name, model, self.book, day)
         if (provider.simulated is not None) != is_simulated:
             return None
         return price_provider_model(name, model, provider, self.book, day)

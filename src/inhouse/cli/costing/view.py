@@ -72,7 +72,8 @@ def _list_gaps(report: CostReport) -> Iterator[str]:
         yield "unpriced requests are in no sum; `inhouse costs reprice` computes what today's price book knows"
     num_repriced = sum(sums.num_repriced for sums in everything)
     if num_repriced:
-        yield f"{num_repriced:,} requests at a repriced cost, their own is kept (`inhouse costs reprice --list`)"
+        count = count_of(num_repriced, "request")
+        yield f"{count} at a repriced cost, their own is kept (`inhouse costs reprice --list`)"
     if report.total.stated_usd:
         amount = report.question.currency.show(report.total.stated_usd)
         yield f"{amount} is as the imported source states it: the price book has no price"
@@ -80,7 +81,7 @@ def _list_gaps(report: CostReport) -> Iterator[str]:
         yield "some sources do not count requests (?): their tokens and dollars are in"
     num_failed = sum(sums.num_failed for sums in everything)
     if num_failed:
-        yield f"{num_failed:,} requests failed: answered with an error, in no count of requests"
+        yield f"{count_of(num_failed, 'request')} failed: answered with an error, in no count of requests"
     if report.overlaps:
         names = ", ".join(report.overlaps)
         yield f"usage of {names} is both in traces and imported for the same days, and may count twice: use --source"
@@ -225,7 +226,7 @@ def _describe_deployment(one: DeploymentCost, currency: Currency) -> Iterable[st
     count = f"{machines.num_replicas} × " if machines.num_replicas != 1 else ""
     yield f"{name}: {count}{price}/h ({machines.price_id}) × {machines.up_s / 3600:,.1f} h, {machines.hours_basis}"
     if one.num_unpriced_requests:
-        yield f"{name}: {one.num_unpriced_requests:,} requests without a cost look like idle time here"
+        yield f"{name}: {count_of(one.num_unpriced_requests, 'request')} without a cost: idle time, as it looks here"
     if one.allocation is not None and one.allocation.idle_usd < 0:
         yield f"{name}: usage charges more than was paid: its measured seconds per token are too many for this load"
 
@@ -294,6 +295,11 @@ def format_count(number: int) -> str:
             value = number / size
             return f"{value:.2f}{unit}" if value < 10 else f"{value:.1f}{unit}" if value < 100 else f"{value:.0f}{unit}"
     return str(number)
+
+
+def count_of(number: int, noun: str) -> str:
+    """`1 request`, `1,200 requests`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def _format_share(share: Decimal | None) -> str:

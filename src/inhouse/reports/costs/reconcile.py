@@ -150,7 +150,8 @@ def _explain(
 def _explain_unpriced(found: Reconciled) -> list[str]:
     if not found.has_unpriced:
         return []
-    count = f" ({found.num_unpriced_requests:,} requests)" if found.num_unpriced_requests else ""
+    number = found.num_unpriced_requests
+    count = f" ({number:,} {'request' if number == 1 else 'requests'})" if number else ""
     fix = "; `inhouse costs reprice` tries again" if found.computed_from == "traces" else ""
     return [f"usage without a price{count} is not in what was computed{fix}"]
 
