@@ -10,6 +10,8 @@ from inhouse.domain import HOUR_S, Usage, UsageRow
 
 DAY = date(2026, 11, 2)
 """A Monday."""
+TODAY = date(2026, 11, 28)
+"""The day that the facts of the package are asked for."""
 START = int(datetime(2026, 11, 2, tzinfo=UTC).timestamp())
 
 

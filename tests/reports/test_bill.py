@@ -30,7 +30,7 @@ from inhouse.reports.decision import (
     type_bill,
 )
 from inhouse.reports.pricing import OwnRates, Pricer
-from reports.facts import DAY, START, make_book, make_price, make_row
+from reports.facts import DAY, START, TODAY, make_book, make_price, make_row
 
 CATALOG = load_catalog()
 BOOK = make_book(
@@ -186,7 +186,7 @@ def test_a_bill_of_amounts_alone_leaves_the_mix_to_reference_ranges() -> None:
     assert traffic.cached_share is None
     assert bill.reconciliation.computed_usd is None
     assert bill.reconciliation.unexplained_share is None
-    prepare(Ask(traffic=traffic, fte_share=0.5), CATALOG, CompanyFacts(), DAY)
+    prepare(Ask(traffic=traffic, fte_share=0.5), CATALOG, CompanyFacts(), TODAY)
 
 
 def test_own_machines_are_left_out_and_said() -> None:
@@ -452,9 +452,9 @@ def test_the_size_of_a_nominal_request_changes_no_cost(monkeypatch: pytest.Monke
         traffic, bill = read(rows)
         assert traffic.is_request_nominal
         assert traffic.input_tokens_per_request is not None
-        prepared = prepare(Ask(traffic=traffic, fte_share=0.5), CATALOG, CompanyFacts(), DAY.replace(day=28))
+        prepared = prepare(Ask(traffic=traffic, fte_share=0.5), CATALOG, CompanyFacts(), TODAY)
         assert "nominal" in prepared.question.assumptions["input_tokens_per_request"].source
-        report = make_report(prepared, bill, Making(command="x", made_on=DAY, version="0", num_draws=200, seed=1))
+        report = make_report(prepared, bill, Making(command="x", made_on=TODAY, version="0", num_draws=200, seed=1))
         found.append({item.option: (item.total_usd.p10, item.total_usd.mean) for item in report.decision.options})
         savings.append([line.moved_saving_usd.p50 for line in report.use_cases if line.moved_saving_usd is not None])
     for other, saved in zip(found[1:], savings[1:], strict=True):

@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from inhouse.catalog import LearnRow, TokenPriceRow, load_assumptions
+from inhouse.domain import ConfigError
 from inhouse.planning import LicenceVerdict
 from inhouse.planning.economics import (
     Band,
@@ -67,6 +68,7 @@ def make_report(prepared: Prepared, bill: Bill, making: Making) -> DecisionRepor
     Raises:
         ConfigError: every option is ruled out.
     """
+    _refuse_nothing_left(prepared)
     decision = decide(prepared.question, num_draws=making.num_draws, seed=making.seed)
     return DecisionReport(
         decision=decision,
@@ -80,6 +82,23 @@ def make_report(prepared: Prepared, bill: Bill, making: Making) -> DecisionRepor
         command=making.command,
         made_on=making.made_on,
         version=making.version,
+    )
+
+
+def _refuse_nothing_left(prepared: Prepared) -> None:
+    question = prepared.question
+    if any(question.exclusion(option) is None for option in question.options):
+        return
+    because = question.excluded.get(Family.SELF_HOST)
+    if because == "licence":
+        raise ConfigError(
+            f"Content may go to own machines alone, and the licence of {prepared.model.model} forbids to serve it.",
+            fix="Name another model with --open-model.",
+        )
+    missing = "no price of a GPU for it" if because == "no_gpu_price" else "no throughput of it on these GPUs"
+    raise ConfigError(
+        f"Content may go to own machines alone, and {missing} is known ({prepared.model.model}).",
+        fix="Name other GPUs with --gpus, or another model with --open-model.",
     )
 
 
@@ -155,7 +174,9 @@ def _say_duties(licence: LicenceVerdict) -> tuple[str, ...]:
 
 
 def _describe_commitment(order: GpuOrder) -> Commitment:
-    words = {Terms.ORDERED: "ordered", Terms.OWNED: "owned"}.get(order.terms, f"{order.terms}, under contract")
+    words = {Terms.ORDERED: "ordered", Terms.OWNED: "owned"}.get(
+        order.terms, f"{order.terms.value.replace('_', ' ')}, under contract"
+    )
     return Commitment(what=f"{order.count} × {order.gpu}, {words}", usd=order.usd, until=order.until)
 
 
