@@ -15,7 +15,7 @@ from inhouse.domain import ConfigError
 from inhouse.planning.economics import Assumptions, Owner, read_assumption
 from inhouse.reports.decision import Ask, Traffic, TypedRange
 from inhouse.reports.decision.assume import assume, pick_host
-from reports.facts import DAY, TODAY, make_book, make_price
+from reports.facts import TODAY, make_book, make_capacity, make_price
 
 BOOK = make_book(
     make_price("acme", "large", "10", "50"),
@@ -43,17 +43,6 @@ METERED = Traffic(
     main_model=("acme", "mid"),
 )
 BARE = Traffic(owner=Owner.TYPED, source="given by you", usd_per_month=Decimal(22_000))
-
-
-def make_capacity(**fields: Any) -> CapacityRow:
-    """A replica of one H200."""
-    known: dict[str, Any] = {
-        "model": "gpt-oss-120b", "gpu": "H200", "num_gpus": 1, "engine": "an engine 1.0", "precision": "mxfp4",
-        "seconds_per_input_token": "0.00005", "seconds_per_output_token": "0.00008", "relative_error": "0.32",
-        "num_points": 2, "basis": "measured", "method": "two points", "effective_from": DAY, "checked_on": DAY,
-        "source": "assumption: a test's",
-    }  # fmt: skip
-    return CapacityRow.model_validate({**known, **fields})
 
 
 def make_hosts(*rates: tuple[str, str]) -> tuple[TokenPriceRow, ...]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from inhouse.catalog import LearnRow, TokenPriceRow, load_assumptions
@@ -34,6 +34,7 @@ from inhouse.reports.decision.report import (
     UseCaseLine,
 )
 
+_DAYS_PER_MONTH = 730 / 24
 _HARD_REASONS = frozenset({"audio", "mixed_templates", "long_prompts", "unpriced", "small"})
 """Codes of use cases that are no good beginning."""
 
@@ -77,7 +78,7 @@ def make_report(prepared: Prepared, bill: Bill, making: Making) -> DecisionRepor
         reconciliation=bill.reconciliation,
         open_model=_describe_model(prepared, decision),
         commitments=tuple(_describe_commitment(order) for order in prepared.committed),
-        coverage=bill.coverage,
+        coverage=replace(bill.coverage, notes=(*bill.coverage.notes, *_list_endings(prepared, making.made_on))),
         learn=_list_learning(),
         command=making.command,
         made_on=making.made_on,
@@ -178,6 +179,18 @@ def _describe_commitment(order: GpuOrder) -> Commitment:
         order.terms, f"{order.terms.value.replace('_', ' ')}, under contract"
     )
     return Commitment(what=f"{order.count} × {order.gpu}, {words}", usd=order.usd, until=order.until)
+
+
+def _list_endings(prepared: Prepared, today: date) -> Iterator[str]:
+    """Commitments that end while set-up is still spread: the formula holds their GPUs as paid for to the end."""
+    months = prepared.question.assumptions["horizon_months"].mid
+    end = today + timedelta(days=months * _DAYS_PER_MONTH)
+    for order in prepared.committed:
+        if order.until is not None and order.until < end:
+            yield (
+                f"{order.count} × {order.gpu} are committed until {order.until} only; they are taken as paid for all "
+                f"{months:g} months"
+            )
 
 
 def _list_learning() -> dict[str, LearnRow]:
