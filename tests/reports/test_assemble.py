@@ -225,6 +225,10 @@ class TestOpenModel:
         )
         assert facts.capacity_basis == "measured: two points; P90 of the error 32%"
 
+    def test_the_rate_of_a_nominal_request_is_called_one(self) -> None:
+        basis = report_on(use_case("one", 2.0, num_requests=None)).open_model.capacity_basis
+        assert basis == "measured: two points; P90 of the error 32%; of a nominal request, as none is counted"
+
     def test_without_a_known_capacity_there_is_no_rate_and_no_self_hosting(self) -> None:
         report = report_on_typed(open_model="qwen3-32b")  # has hosts, and no capacity in this catalog
         facts = report.open_model

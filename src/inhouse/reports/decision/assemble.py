@@ -143,6 +143,7 @@ def _describe_model(prepared: Prepared, decision: Decision) -> OpenModelFacts:
     if capacity is not None:
         rate = measure_requests_per_second(prepared.question.assumptions.draw(decision.num_draws, decision.seed))
         basis = f"{capacity.basis}: {capacity.method}; P90 of the error {float(capacity.relative_error):.0%}"
+        basis += "; of a nominal request, as none is counted" if prepared.is_request_nominal else ""
     return OpenModelFacts(
         model=prepared.model.model,
         licence=" and ".join(licence.licences),

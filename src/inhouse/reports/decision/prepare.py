@@ -36,6 +36,8 @@ class Prepared:
     capacity: CapacityRow | None
     hosted: tuple[TokenPriceRow, ...]
     committed: tuple[GpuOrder, ...]
+    is_request_nominal: bool
+    """Requests are not counted: figures per request are those of a nominal one."""
     other_models: tuple[str, ...]
     """Open models that have a capacity or a hosted price too."""
 
@@ -73,6 +75,7 @@ def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prep
         capacity=capacity,
         hosted=hosted,
         committed=committed,
+        is_request_nominal=ask.traffic.is_request_nominal,
         other_models=_list_models(catalog, at),
     )
 
