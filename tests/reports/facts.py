@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any
 
-from inhouse.catalog import PriceBook, TokenPriceRow
+from inhouse.catalog import CapacityRow, PriceBook, TokenPriceRow
 from inhouse.domain import HOUR_S, Usage, UsageRow
 
 DAY = date(2026, 11, 2)
 """A Monday."""
+TODAY = date(2026, 11, 28)
+"""The day that the facts of the package are asked for."""
 START = int(datetime(2026, 11, 2, tzinfo=UTC).timestamp())
 
 
@@ -45,3 +47,14 @@ def make_row(provider: str | None = "acme", model: str | None = "mid", **fields:
     }
     row: dict[str, Any] = {**usual, "provider": provider, "model": model, **fields}
     return UsageRow(**row)
+
+
+def make_capacity(**fields: Any) -> CapacityRow:
+    """A replica of gpt-oss-120b on one H200: 20,000 prompt tokens or 12,500 answer tokens a second."""
+    known: dict[str, Any] = {
+        "model": "gpt-oss-120b", "gpu": "H200", "num_gpus": 1, "engine": "an engine 1.0", "precision": "mxfp4",
+        "seconds_per_input_token": "0.00005", "seconds_per_output_token": "0.00008", "relative_error": "0.32",
+        "num_points": 2, "basis": "measured", "method": "two points", "effective_from": date(2026, 1, 1),
+        "checked_on": date(2026, 1, 1), "source": "assumption: a test's",
+    }  # fmt: skip
+    return CapacityRow.model_validate({**known, **fields})

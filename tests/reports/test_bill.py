@@ -30,7 +30,7 @@ from inhouse.reports.decision import (
     type_bill,
 )
 from inhouse.reports.pricing import OwnRates, Pricer
-from reports.facts import DAY, START, make_book, make_price, make_row
+from reports.facts import DAY, START, TODAY, make_book, make_price, make_row
 
 CATALOG = load_catalog()
 BOOK = make_book(
@@ -186,7 +186,7 @@ def test_a_bill_of_amounts_alone_leaves_the_mix_to_reference_ranges() -> None:
     assert traffic.cached_share is None
     assert bill.reconciliation.computed_usd is None
     assert bill.reconciliation.unexplained_share is None
-    prepare(Ask(traffic=traffic, fte_share=0.5), CATALOG, CompanyFacts(), DAY)
+    prepare(Ask(traffic=traffic, fte_share=0.5), CATALOG, CompanyFacts(), TODAY)
 
 
 def test_own_machines_are_left_out_and_said() -> None:
@@ -237,11 +237,11 @@ def test_nothing_to_price_is_refused_with_what_to_do(rows: list[UsageRow], probl
 
 
 @pytest.mark.parametrize(
-    ("days", "note"), [(1, "a day of traffic"), (13, "13 days of traffic are few"), (14, None), (30, None)]
+    ("days", "note"), [(1, "from a day of traffic"), (13, "from 13 days of traffic"), (14, None), (30, None)]
 )
 def test_short_periods_are_said(days: int, note: str | None) -> None:
     _, bill = read(span(make_row(), days=days))
-    few = [words for words in bill.coverage.notes if "a month is scaled from them" in words]
+    few = [words for words in bill.coverage.notes if "the month is scaled from" in words]
     assert few == [] if note is None else note in few[0]
     assert bill.coverage.num_days == days
 
@@ -250,7 +250,25 @@ def test_an_hour_is_scaled_and_said_and_not_called_no_days() -> None:
     traffic, bill = read([make_row()])
     assert float(traffic.usd_per_month) == pytest.approx(3 * 730)
     assert bill.scope.num_days == 1
-    assert any(note.startswith("less than a day of traffic") for note in bill.coverage.notes)
+    assert any("less than a day of traffic" in note for note in bill.coverage.notes)
+
+
+def test_days_without_traffic_are_said_unless_they_are_weekends() -> None:
+    gap = [make_row(started_at=at_day(day)) for day in (*range(10), *range(20, 30))]
+    assert "traffic on 20 of 29 days: the others count as days of none" in read(gap)[1].coverage.notes
+    workdays = [make_row(started_at=at_day(day)) for day in range(28) if day % 7 < 5]
+    assert not any("days of none" in note for note in read(workdays)[1].coverage.notes)
+
+
+def test_several_kinds_of_sources_may_say_the_same_twice() -> None:
+    rows = span(make_row(), make_row(source="litellm-spend"))
+    assert any("2 kinds of sources are added up" in note for note in read(rows)[1].coverage.notes)
+    assert not any("kinds of sources" in note for note in read(span(make_row()))[1].coverage.notes)
+
+
+def test_credits_that_outweigh_the_bill_are_no_bill() -> None:
+    with pytest.raises(ConfigError, match="Nothing of it has a price"):
+        read([make_row(model="unlisted", stated_usd=Decimal(-5))])
 
 
 def test_only_days_leave_the_peak_to_a_reference_range() -> None:
@@ -452,9 +470,9 @@ def test_the_size_of_a_nominal_request_changes_no_cost(monkeypatch: pytest.Monke
         traffic, bill = read(rows)
         assert traffic.is_request_nominal
         assert traffic.input_tokens_per_request is not None
-        prepared = prepare(Ask(traffic=traffic, fte_share=0.5), CATALOG, CompanyFacts(), DAY.replace(day=28))
+        prepared = prepare(Ask(traffic=traffic, fte_share=0.5), CATALOG, CompanyFacts(), TODAY)
         assert "nominal" in prepared.question.assumptions["input_tokens_per_request"].source
-        report = make_report(prepared, bill, Making(command="x", made_on=DAY, version="0", num_draws=200, seed=1))
+        report = make_report(prepared, bill, Making(command="x", made_on=TODAY, version="0", num_draws=200, seed=1))
         found.append({item.option: (item.total_usd.p10, item.total_usd.mean) for item in report.decision.options})
         savings.append([line.moved_saving_usd.p50 for line in report.use_cases if line.moved_saving_usd is not None])
     for other, saved in zip(found[1:], savings[1:], strict=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from inhouse.cli.config import Configuration
 from inhouse.cli.terminal import err
 from inhouse.cli.usage_files import ReadOptions, Report, UsageFormat, example_file, read_usage_file
 from inhouse.cli.usage_imports import DEFAULT_STORE
-from inhouse.domain import ConfigError, UsageRow
+from inhouse.domain import ConfigError, UsageRecord, UsageRow
 from inhouse.planning import HourSums
 from inhouse.reports.decision import Basis, Source
 from inhouse.store import TRACES_SOURCE, open_store
@@ -95,24 +95,49 @@ def _read_store(name: str, configuration: Configuration | None, store_url: str |
 
 def _read_files(names: Sequence[str], invoice: Decimal | None) -> Read:
     sums, notes = HourSums(), list[str]()
+    seen = _Seen() if len(names) > 1 else None
     for name in names:
-        path = _find_example(name.removeprefix(_EXAMPLE)) if name.startswith(_EXAMPLE) else Path(name)
-        notes += _add_file(path, sums)
+        notes += _add_file(_find_file(name), sums, seen)
+    if seen is not None and seen.num_repeated:
+        notes.append(f"{seen.num_repeated:,} records stood in another of the files already and counted once")
     is_example = any(name.startswith(_EXAMPLE) or Path(name).name.startswith("example-") for name in names)
     labels = tuple(Path(name).name for name in names)
     source = Source(basis=Basis.IMPORTED, names=labels, is_example=is_example, invoice_usd=invoice, notes=tuple(notes))
     return Read(sums.rows(), source)
 
 
-def _find_example(name: str) -> Path:
-    try:
-        return example_file(name)
-    except ValueError:
-        known = ", ".join(f"{_EXAMPLE}{known}" for known in UsageFormat)
-        raise ConfigError(f"--from: there is no example {name!r}.", fix=f"Use one of {known}.") from None
+def _find_file(name: str) -> Path:
+    if not name.startswith(_EXAMPLE):
+        return Path(name)
+    example = name.removeprefix(_EXAMPLE)
+    if example not in set(UsageFormat):
+        raise ConfigError(
+            f"--from {name}: there is no example {example!r}.", fix=f"Use one of {', '.join(UsageFormat)}."
+        )
+    return example_file(example)
 
 
-def _add_file(path: Path, sums: HourSums) -> list[str]:
+@dataclass(slots=True)
+class _Seen:
+    """Records of the files before, so that exports that overlap count once.
+
+    The same id with other figures is another part of the same sum, as within one file, and is added.
+    """
+
+    records: set[UsageRecord] = field(default_factory=set[UsageRecord])
+    num_repeated: int = 0
+
+    def admit(self, record: UsageRecord) -> bool:
+        """Whether it is new."""
+        num_seen = len(self.records)
+        self.records.add(record)
+        if len(self.records) > num_seen:
+            return True
+        self.num_repeated += 1
+        return False
+
+
+def _add_file(path: Path, sums: HourSums, seen: _Seen | None) -> list[str]:
     """Add a file's records, each once; returns the report's warnings."""
     bar = Progress(TextColumn(f"reading {path.name}"), BarColumn(), TimeRemainingColumn(), console=err, transient=True)
     with bar:
@@ -120,7 +145,8 @@ def _add_file(path: Path, sums: HourSums) -> list[str]:
         file = read_usage_file(path, options=ReadOptions(advance=lambda num_bytes: bar.advance(task, num_bytes)))
         bar.update(task, total=file.num_bytes, visible=file.num_bytes >= _PROGRESS_FROM_BYTES)
         for record in file.records:
-            sums.add(record)
+            if seen is None or seen.admit(record):
+                sums.add(record)
     return _list_notes(file.report)
 
 

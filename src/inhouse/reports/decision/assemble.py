@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 
 from inhouse.catalog import LearnRow, TokenPriceRow, load_assumptions
+from inhouse.domain import ConfigError
 from inhouse.planning import LicenceVerdict
 from inhouse.planning.economics import (
     Band,
@@ -33,6 +34,7 @@ from inhouse.reports.decision.report import (
     UseCaseLine,
 )
 
+_DAYS_PER_MONTH = 730 / 24
 _HARD_REASONS = frozenset({"audio", "mixed_templates", "long_prompts", "unpriced", "small"})
 """Codes of use cases that are no good beginning."""
 
@@ -67,6 +69,7 @@ def make_report(prepared: Prepared, bill: Bill, making: Making) -> DecisionRepor
     Raises:
         ConfigError: every option is ruled out.
     """
+    _refuse_nothing_left(prepared)
     decision = decide(prepared.question, num_draws=making.num_draws, seed=making.seed)
     return DecisionReport(
         decision=decision,
@@ -75,11 +78,28 @@ def make_report(prepared: Prepared, bill: Bill, making: Making) -> DecisionRepor
         reconciliation=bill.reconciliation,
         open_model=_describe_model(prepared, decision),
         commitments=tuple(_describe_commitment(order) for order in prepared.committed),
-        coverage=bill.coverage,
+        coverage=replace(bill.coverage, notes=(*bill.coverage.notes, *_list_endings(prepared, making.made_on))),
         learn=_list_learning(),
         command=making.command,
         made_on=making.made_on,
         version=making.version,
+    )
+
+
+def _refuse_nothing_left(prepared: Prepared) -> None:
+    question = prepared.question
+    if any(question.exclusion(option) is None for option in question.options):
+        return
+    because = question.excluded.get(Family.SELF_HOST)
+    if because == "licence":
+        raise ConfigError(
+            f"Content may go to own machines alone, and the licence of {prepared.model.model} forbids to serve it.",
+            fix="Name another model with --open-model.",
+        )
+    missing = "no price of a GPU for it" if because == "no_gpu_price" else "no throughput of it on these GPUs"
+    raise ConfigError(
+        f"Content may go to own machines alone, and {missing} is known ({prepared.model.model}).",
+        fix="Name other GPUs with --gpus, or another model with --open-model.",
     )
 
 
@@ -123,6 +143,7 @@ def _describe_model(prepared: Prepared, decision: Decision) -> OpenModelFacts:
     if capacity is not None:
         rate = measure_requests_per_second(prepared.question.assumptions.draw(decision.num_draws, decision.seed))
         basis = f"{capacity.basis}: {capacity.method}; P90 of the error {float(capacity.relative_error):.0%}"
+        basis += "; of a nominal request, as none is counted" if prepared.is_request_nominal else ""
     return OpenModelFacts(
         model=prepared.model.model,
         licence=" and ".join(licence.licences),
@@ -155,8 +176,22 @@ def _say_duties(licence: LicenceVerdict) -> tuple[str, ...]:
 
 
 def _describe_commitment(order: GpuOrder) -> Commitment:
-    words = {Terms.ORDERED: "ordered", Terms.OWNED: "owned"}.get(order.terms, f"{order.terms}, under contract")
+    words = {Terms.ORDERED: "ordered", Terms.OWNED: "owned"}.get(
+        order.terms, f"{order.terms.value.replace('_', ' ')}, under contract"
+    )
     return Commitment(what=f"{order.count} × {order.gpu}, {words}", usd=order.usd, until=order.until)
+
+
+def _list_endings(prepared: Prepared, today: date) -> Iterator[str]:
+    """Commitments that end while set-up is still spread: the formula holds their GPUs as paid for to the end."""
+    months = prepared.question.assumptions["horizon_months"].mid
+    end = today + timedelta(days=months * _DAYS_PER_MONTH)
+    for order in prepared.committed:
+        if order.until is not None and order.until < end:
+            yield (
+                f"{order.count} × {order.gpu} are committed until {order.until} only; they are taken as paid for all "
+                f"{months:g} months"
+            )
 
 
 def _list_learning() -> dict[str, LearnRow]:

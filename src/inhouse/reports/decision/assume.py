@@ -22,6 +22,11 @@ _LIST_PRICE_RANGE = {
 """How far what a team really pays for a GPU-hour lies from the catalog's row: regions, haggling, interruptions."""
 _PEAK_RANGE = (0.9, 1.3)
 """Other months peak otherwise than the one that was seen."""
+_OWN_ONLY = {"movable_share": 1.0, "fallback_share": 0.0}
+"""What a mandate fixes: nothing may be sent to the API."""
+_LEAST = {"peak_factor": 1.0, "volume_growth_per_year": -0.99, "horizon_months": 1.0}
+"""The least that an assumption may be, where that is not zero."""
+_MORE_THAN_ZERO = frozenset({"spend_usd_per_month", "run_at_utilisation", "capacity_factor", "traffic_realism"})
 _TIER_REACH = Decimal("0.6")
 """A cheaper tier costs at most this share of today's model for the same request."""
 
@@ -46,7 +51,7 @@ def assume(
         at: the day of the facts.
 
     Raises:
-        ConfigError: a typed assumption is not known, or cannot have that value.
+        ConfigError: a typed assumption is not known, or cannot have that value; a request would cost nothing.
     """
     known = reference
     for item in (
@@ -58,7 +63,9 @@ def assume(
         *_read_mandate(ask, reference),
     ):
         known = known.put(item)
-    return _apply_typed(known, ask)
+    known = _apply_typed(known, ask)
+    _check_whole(known)
+    return known
 
 
 def _read_traffic(traffic: Traffic) -> Iterator[Assumption]:
@@ -169,7 +176,7 @@ def _read_cheaper(traffic: Traffic, catalog: Catalog, reference: Assumptions, at
         return
     provider, model = traffic.main_model
     today = catalog.prices.token_price(provider, model, at)
-    if today is None:
+    if today is None or not _blend(today, traffic):
         return
     ratio = {row.model: _blend(row, traffic) / _blend(today, traffic) for row in _list_rivals(catalog, provider, at)}
     cheaper = sorted((share, name) for name, share in ratio.items() if share <= _TIER_REACH)
@@ -196,16 +203,18 @@ def _list_rivals(catalog: Catalog, provider: str, at: date) -> Iterator[TokenPri
 
 def _blend(row: TokenPriceRow, traffic: Traffic) -> Decimal:
     """Dollars per million of this traffic's tokens, cached ones as input; five to one where the mix is not known."""
-    tokens_in = Decimal(str(traffic.input_tokens_per_request or 5))
-    tokens_out = Decimal(str(traffic.output_tokens_per_request or 1))
+    known = traffic.input_tokens_per_request, traffic.output_tokens_per_request
+    tokens_in, tokens_out = (Decimal(str(tokens)) for tokens in ((5, 1) if None in known else known))
     return (tokens_in * row.input_usd_per_mtok + tokens_out * row.output_usd_per_mtok) / (tokens_in + tokens_out)
 
 
 def _read_mandate(ask: Ask, reference: Assumptions) -> Iterator[Assumption]:
-    """Where content may go to own machines alone, everything moves."""
-    if ask.is_own_only:
-        words = "content may go to own machines alone"
-        yield replace(reference["movable_share"], low=1.0, mid=1.0, high=1.0, owner=Owner.TYPED, source=words)
+    """Where content may go to own machines alone, everything moves and nothing falls back to the API."""
+    if not ask.is_own_only:
+        return
+    for name, value in _OWN_ONLY.items():
+        words = "content may go to own machines alone (--own-only)"
+        yield replace(reference[name], low=value, mid=value, high=value, owner=Owner.TYPED, source=words)
 
 
 def _apply_typed(known: Assumptions, ask: Ask) -> Assumptions:
@@ -214,20 +223,50 @@ def _apply_typed(known: Assumptions, ask: Ask) -> Assumptions:
             close = difflib.get_close_matches(name, known.by_name, n=3, cutoff=0.4)
             fix = f"Did you mean {', '.join(close)}?" if close else "`inhouse decide … --json` lists them."
             raise ConfigError(f"--set: there is no assumption {name!r}.", fix=fix)
+        if ask.is_own_only and name in _OWN_ONLY and (typed.low, typed.high) != (_OWN_ONLY[name], _OWN_ONLY[name]):
+            raise ConfigError(f"--set {name}: with --own-only it is {_OWN_ONLY[name]:g}.", fix="Leave one of them out.")
         known = known.put(_read_typed(known[name], typed))
     return known
 
 
 def _read_typed(item: Assumption, typed: TypedRange) -> Assumption:
-    is_share = item.unit in {Unit.SHARE, Unit.SHARE_PER_YEAR}
-    may_be_negative = item.name == "volume_growth_per_year"
-    if typed.low < (-0.99 if may_be_negative else 0):
-        raise ConfigError(f"--set {item.name}: {typed.low:g} is too low.", fix="Give zero or more.")
-    if is_share and typed.high > 1 and not may_be_negative:
+    is_growth = item.name == "volume_growth_per_year"
+    is_share = item.unit in {Unit.SHARE, Unit.SHARE_PER_YEAR} and not is_growth
+    least = _LEAST.get(item.name, 0.0)
+    if typed.low < least:
+        raise ConfigError(f"--set {item.name}: {typed.low:g} is too low.", fix=f"Give {least:g} or more.")
+    if typed.low == 0 and item.name in _MORE_THAN_ZERO:
+        raise ConfigError(f"--set {item.name}: it cannot be nothing.", fix="Give more than zero.")
+    if is_share and typed.high > 1:
         raise ConfigError(f"--set {item.name}: {typed.high:g} is no share.", fix="Write a share as 0.8 or 80%.")
     return replace(
         item, low=typed.low, mid=typed.mid, high=typed.high, owner=Owner.TYPED, source="given by you (--set)"
     )
+
+
+def _check_whole(known: Assumptions) -> None:
+    """No mean request may be free or take no time: costs are divided by both."""
+    prompt, answer = known["input_tokens_per_request"].low, known["output_tokens_per_request"].low
+    cached = known["cached_share"]
+    for prefix, where in (("api", "the API today"), ("hosted", "the hosted-open API")):
+        if f"{prefix}_input_usd_per_mtok" not in known.by_name:
+            continue
+        rate_in, rate_cached, rate_out = (
+            known[f"{prefix}_{name}_usd_per_mtok"].low for name in ("input", "cached", "output")
+        )
+        if not (prompt * ((1 - cached.high) * rate_in + cached.low * rate_cached) + answer * rate_out):
+            raise ConfigError(
+                f"A request may cost nothing at {where}.",
+                fix="Give tokens of a request (`--set input_tokens_per_request=…`) and prices above zero.",
+            )
+    if "seconds_per_input_token" not in known.by_name:
+        return
+    prefill, decode = known["seconds_per_input_token"].low, known["seconds_per_output_token"].low
+    if not (prompt * (1 - cached.high) * prefill + answer * decode):
+        raise ConfigError(
+            "A request may take a replica no time.",
+            fix="Give tokens of a request (`--set output_tokens_per_request=…`) and seconds per token above zero.",
+        )
 
 
 def _exactly(value: float | Decimal) -> tuple[float, float, float]:

@@ -16,7 +16,6 @@ from inhouse.domain import ConfigError, Usage, UsageRow
 from inhouse.planning import (
     Known,
     ModelUsage,
-    Peak,
     UsageProfile,
     UsageTotals,
     UseCaseUsage,
@@ -26,6 +25,7 @@ from inhouse.planning import (
 )
 from inhouse.planning.economics import Owner, UseCaseTraffic
 from inhouse.reports.decision.assemble import Bill
+from inhouse.reports.decision.gaps import list_gaps, read_peak, say_days
 from inhouse.reports.decision.inputs import Traffic
 from inhouse.reports.decision.report import Basis, Coverage, Reconciliation, Scope, UseCaseLine
 from inhouse.reports.decision.sums import RowCost, Sums, add_costs, cost_row, find_rates
@@ -35,7 +35,6 @@ DAYS_PER_MONTH = 730 / 24
 OWN_PROVIDER = "own"
 _NOMINAL_TOKENS = 2_400
 """Tokens of the request that stands in where a source counts none: costs follow tokens, its size changes none."""
-_SHORT_DAYS = 14
 _SHORT_TOKENS, _LONG_TOKENS = 4_000, 32_000
 _STEADY_PEAK = 3.0
 _NUM_MIXED_TEMPLATES = 6
@@ -149,7 +148,7 @@ def read_bill(rows: Sequence[UsageRow], pricer: Pricer, source: Source) -> tuple
             "There is no usage of paid APIs in it.", fix="Give an export with at least one day of requests."
         )
     total = add_costs(costs)
-    if total.usd == 0:
+    if total.usd <= 0:
         raise ConfigError(
             "Nothing of it has a price: neither its models are in the price book, nor does it state money.",
             fix="Give your own rates under `providers:` of the file (-c), or type the bill with --spend.",
@@ -173,7 +172,7 @@ def read_bill(rows: Sequence[UsageRow], pricer: Pricer, source: Source) -> tuple
         traffic=tuple(moves),
         reconciliation=_reconcile(total, source),
         coverage=_measure_coverage(
-            profile, total, (*source.notes, *_list_gaps(profile, total, num_own, num_backdated / len(paid)))
+            profile, total, (*source.notes, *list_gaps(profile, total, num_own, num_backdated / len(paid)))
         ),
     )
     return _make_traffic(profile, total, _sum_counted(costs), month, source), bill
@@ -189,7 +188,7 @@ def _make_traffic(profile: UsageProfile, total: Sums, counted: UsageTotals, mont
     requests = _count_requests(counted)
     return Traffic(
         owner=Owner.MEASURED if source.basis is Basis.MEASURED else Owner.IMPORTED,
-        source=f"{', '.join(source.names)}, {_say_days(profile.num_days)}",
+        source=f"{', '.join(source.names)}, {say_days(profile.num_days)}",
         usd_per_month=total.usd * Decimal(str(month)),
         requests_per_month=_count_known(profile.totals, month),
         input_tokens_per_request=usage.input_total / requests if requests else None,
@@ -197,7 +196,7 @@ def _make_traffic(profile: UsageProfile, total: Sums, counted: UsageTotals, mont
         is_request_nominal=bool(requests) and counted.requests_known is not Known.ALL,
         cached_share=counted.cache_share,
         rates_usd_per_mtok=find_rates(usage, total),
-        peak_factor=_read_peak(profile.peak),
+        peak_factor=read_peak(profile.peak),
         main_model=_find_main_model(profile),
     )
 
@@ -241,7 +240,7 @@ def _describe(
         input_tokens_per_request=totals.mean_input,
         output_tokens_per_request=totals.mean_output,
         cached_share=totals.cache_share,
-        peak_factor=_read_peak(case.peak),
+        peak_factor=read_peak(case.peak),
         moved_saving_usd=None,
         is_candidate=False,
         reasons=tuple(_find_reasons(case, cost, share, templates)),
@@ -253,7 +252,7 @@ def _find_reasons(
 ) -> Iterator[str]:
     """What speaks for or against beginning with it, as codes."""
     usage, mean, num_tokens = case.totals.usage or Usage(), case.totals.mean_input, case.totals.num_tokens
-    peak = _read_peak(case.peak)
+    peak = read_peak(case.peak)
     is_labelled = bool(templates) and None not in templates
     tests = {
         "one_template": is_labelled and len(templates) == 1,
@@ -289,7 +288,7 @@ def _make_case_traffic(case: UseCaseUsage, cost: Sums, counted: UsageTotals, mon
         input_tokens_per_request=usage.input_total / requests,
         cached_share=counted.cache_share or 0.0,
         output_tokens_per_request=usage.output_total / requests,
-        peak_factor=_read_peak(case.peak),
+        peak_factor=read_peak(case.peak),
     )
 
 
@@ -316,30 +315,6 @@ def _reconcile(total: Sums, source: Source) -> Reconciliation:
     )
 
 
-def _list_gaps(profile: UsageProfile, total: Sums, num_own: int, backdated_share: float) -> Iterator[str]:
-    """What the figures do not stand on, in words."""
-    if num_own:
-        yield f"{num_own:,} requests ran on own machines already and are not in the bill"
-    if backdated_share:
-        yield f"{backdated_share:.0%} of the periods are older than the list price that they are counted at"
-    if total.stated_only_usd:
-        share = total.stated_only_usd / total.usd
-        yield f"{share:.0%} of the money is as the source states it: no price of it is known"
-    if total.tokenless_usd:
-        share = total.tokenless_usd / total.usd
-        yield f"{share:.0%} of the money states no tokens: it is taken to buy the same mix as the rest"
-    if total.num_unpriced_rows and total.num_unpriced_requests is None:
-        yield f"{total.num_unpriced_rows:,} periods without a price do not count their requests; their money is unknown"
-    if profile.num_days < _SHORT_DAYS:
-        yield f"{_say_days(profile.num_days)} of traffic are few: a month is scaled from them"
-    if profile.totals.requests_known is not Known.ALL:
-        yield "not every row counts its requests; costs follow tokens, and do not need them"
-    if profile.peak is None:
-        yield "only days are known, not hours: the peak is a reference range"
-    elif _read_peak(profile.peak) is None:
-        yield "the traffic comes in a few hours: their 99th percentile is no peak, it is a reference range"
-
-
 def _measure_coverage(profile: UsageProfile, total: Sums, notes: tuple[str, ...]) -> Coverage:
     num = profile.totals.num_requests if profile.totals.requests_known is Known.ALL else None
     if num and total.num_unpriced_requests is not None:
@@ -353,13 +328,3 @@ def _measure_coverage(profile: UsageProfile, total: Sums, notes: tuple[str, ...]
         unlabelled_share=profile.coverage.unlabelled_share,
         notes=notes,
     )
-
-
-def _read_peak(peak: Peak | None) -> float | None:
-    """None too where fewer than one hour in a hundred has traffic: a peak below the mean is none."""
-    return peak.factor if peak is not None and peak.factor >= 1 else None
-
-
-def _say_days(num_days: float) -> str:
-    whole = round(num_days)
-    return f"{whole} days" if whole > 1 else "a day" if num_days >= 1 else "less than a day"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from inhouse.catalog import CapacityRow, Catalog, MachineTerms, ModelRow, TokenPriceRow, load_assumptions
@@ -36,6 +36,8 @@ class Prepared:
     capacity: CapacityRow | None
     hosted: tuple[TokenPriceRow, ...]
     committed: tuple[GpuOrder, ...]
+    is_request_nominal: bool
+    """Requests are not counted: figures per request are those of a nominal one."""
     other_models: tuple[str, ...]
     """Open models that have a capacity or a hosted price too."""
 
@@ -44,11 +46,12 @@ def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prep
     """Look everything up and put the question.
 
     Raises:
-        ConfigError: a model, GPU, host or typed assumption is not known; names it, with the nearest that is.
+        ConfigError: a model, GPU, host or typed assumption is not known (names it, with the nearest that is), or a
+            commitment has ended.
     """
     model = _find_model(ask.open_model, catalog)
     licence = judge_model(model, catalog, company, at)
-    orders = tuple(_name_gpu(order, catalog) for order in ask.orders)
+    orders = tuple(_name_gpu(order, catalog, at) for order in ask.orders)
     committed = tuple(order for order in orders if order.terms in _COMMITTED or order.usd is not None)
     reference = Assumptions({row.name: read_assumption(row) for row in load_assumptions()})
     capacity = _find_capacity(catalog.capacity_of(model.model, at), orders, ask, catalog, reference, at)
@@ -58,19 +61,21 @@ def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prep
         gpus_per_replica=capacity.num_gpus if capacity else 1,
         ordered_gpus=sum(order.count for order in committed if capacity and order.gpu == capacity.gpu),
     )
+    terms = _list_terms(capacity, fleet, catalog, at)
     return Prepared(
         question=Question(
             assumptions=assumptions,
             fleet=fleet,
-            terms=_list_terms(capacity, fleet, catalog, at),
+            terms=terms,
             has_hosted=bool(hosted),
-            excluded=_exclude(ask, licence, capacity),
+            excluded=_exclude(ask, licence, capacity, terms),
         ),
         model=model,
         licence=licence,
         capacity=capacity,
         hosted=hosted,
         committed=committed,
+        is_request_nominal=ask.traffic.is_request_nominal,
         other_models=_list_models(catalog, at),
     )
 
@@ -85,7 +90,7 @@ def _find_model(name: str, catalog: Catalog) -> ModelRow:
     raise ConfigError(f"there is no open model {name!r} in the catalog.", fix=fix)
 
 
-def _name_gpu(order: GpuOrder, catalog: Catalog) -> GpuOrder:
+def _name_gpu(order: GpuOrder, catalog: Catalog, at: date) -> GpuOrder:
     """The order with the GPU's name in the catalog."""
     found = catalog.gpu(order.gpu)
     if found is None:
@@ -93,7 +98,12 @@ def _name_gpu(order: GpuOrder, catalog: Catalog) -> GpuOrder:
         raise ConfigError(
             f"--gpus: there is no GPU {order.gpu!r} in the catalog.", fix=f"Use one of {', '.join(names)}."
         )
-    return GpuOrder(count=order.count, gpu=found.gpu, terms=order.terms, usd=order.usd, until=order.until)
+    if order.until is not None and order.until <= at:
+        raise ConfigError(
+            f"--gpus: the commitment of {order.count} × {found.gpu} ended on {order.until}.",
+            fix="Leave it out, or give the day on which it ends.",
+        )
+    return replace(order, gpu=found.gpu)
 
 
 def _find_capacity(
@@ -141,7 +151,7 @@ def _mid(reference: Assumptions, name: str) -> float:
 
 
 def _find_hosted(model: ModelRow, ask: Ask, catalog: Catalog, at: date) -> tuple[TokenPriceRow, ...]:
-    rows = catalog.prices.hosted_open(model.model, at)
+    rows = _take_cheapest(catalog.prices.hosted_open(model.model, at))
     if ask.hosted_provider is None:
         return rows
     named = tuple(row for row in rows if row.provider == ask.hosted_provider)
@@ -151,6 +161,14 @@ def _find_hosted(model: ModelRow, ask: Ask, catalog: Catalog, at: date) -> tuple
             f"--hosted: no price of {model.model} at {ask.hosted_provider!r} is known.", fix=f"It is hosted by {known}."
         )
     return named
+
+
+def _take_cheapest(rows: tuple[TokenPriceRow, ...]) -> tuple[TokenPriceRow, ...]:
+    """One price of each host; some offer a model twice."""
+    hosts: dict[str, TokenPriceRow] = {}
+    for row in rows:
+        hosts.setdefault(row.provider, row)
+    return tuple(hosts.values())
 
 
 def _list_terms(capacity: CapacityRow | None, fleet: Fleet, catalog: Catalog, at: date) -> tuple[Terms, ...]:
@@ -164,7 +182,9 @@ def _list_terms(capacity: CapacityRow | None, fleet: Fleet, catalog: Catalog, at
     return tuple(terms)
 
 
-def _exclude(ask: Ask, licence: LicenceVerdict, capacity: CapacityRow | None) -> Mapping[Family, str]:
+def _exclude(
+    ask: Ask, licence: LicenceVerdict, capacity: CapacityRow | None, terms: tuple[Terms, ...]
+) -> Mapping[Family, str]:
     excluded: dict[Family, str] = {}
     if ask.is_own_only:
         excluded = dict.fromkeys((Family.STAY, Family.CHEAPER, Family.HOSTED_OPEN), "own_only")
@@ -172,6 +192,8 @@ def _exclude(ask: Ask, licence: LicenceVerdict, capacity: CapacityRow | None) ->
         excluded[Family.SELF_HOST] = "licence"
     elif capacity is None:
         excluded[Family.SELF_HOST] = "no_capacity"
+    elif not terms:
+        excluded[Family.SELF_HOST] = "no_gpu_price"
     return excluded
 
 
