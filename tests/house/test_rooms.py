@@ -17,8 +17,8 @@ def load(room: str) -> ModuleType:
 
 def test_the_rooms_are_those_of_the_design() -> None:
     assert ROOMS == [
-        "backends", "catalog", "cli", "console", "control", "domain", "evals", "gateway", "planning", "routing",
-        "serving", "store", "telemetry",
+        "backends", "catalog", "cli", "console", "control", "domain", "evals", "gateway", "planning", "reports",
+        "routing", "serving", "store", "telemetry",
     ]  # fmt: skip
 
 
