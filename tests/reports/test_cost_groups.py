@@ -248,6 +248,18 @@ def test_imports_are_priced_by_the_book_else_as_stated_else_not() -> None:
     assert not totals.is_counted
 
 
+def test_usage_older_than_its_list_price_is_counted_at_the_first_known_one_and_said() -> None:
+    usage = Usage(input_uncached=1_000_000)
+    rows = [
+        UsageRow(source="csv", started_at=at, provider="openai", model="big", num_requests=5, usage=usage)
+        for at in (AT, 1_735_689_600)
+    ]
+    now, old = read_imported(rows, Pricer(BOOK))
+    assert (now.usd, now.is_backdated) == (Decimal(2), False)
+    assert (old.usd, old.is_backdated) == (Decimal(2), True)
+    assert report([now, old]).num_backdated == 1
+
+
 def test_the_same_tokens_elsewhere_count_cached_ones_as_cached() -> None:
     usage = Usage(input_uncached=1_000_000, cache_read=1_000_000, output_visible=100_000)
     other = find_elsewhere("openai/small", BOOK, PRICER, DAY, AT)

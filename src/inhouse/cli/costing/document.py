@@ -49,6 +49,7 @@ def describe_report(report: CostReport) -> dict[str, Any]:
         "deployments": [_describe_deployment(one) for one in report.deployments],
         "paid_usd": _text(report.paid_usd),
         "counted_twice": list(report.overlaps),
+        "num_rows_older_than_price": report.num_backdated,
     }
 
 

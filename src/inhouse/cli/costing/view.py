@@ -77,6 +77,9 @@ def _list_gaps(report: CostReport) -> Iterator[str]:
     if report.total.stated_usd:
         amount = report.question.currency.show(report.total.stated_usd)
         yield f"{amount} is as the imported source states it: the price book has no price"
+    if report.num_backdated:
+        count = count_of(report.num_backdated, "imported row")
+        yield f"{count} older than the list price counted: a price is known from the day on which it was first read"
     if not all(sums.is_counted for sums in everything):
         yield "some sources do not count requests (?): their tokens and dollars are in"
     num_failed = sum(sums.num_failed for sums in everything)

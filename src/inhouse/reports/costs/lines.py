@@ -53,6 +53,8 @@ class CostLine:
     """Answered ones; None where the source does not count them."""
     num_failed: int = 0
     num_repriced: int = 0
+    is_backdated: bool = False
+    """Counted at a list price that is known only from a later day on."""
     usage: Usage | None
     """None where no tokens are stated."""
     usd: Decimal | None
@@ -101,6 +103,7 @@ def read_spend(rows: Iterable[SpendRow], tags: Sequence[str] = ()) -> Iterator[C
 def read_imported(rows: Iterable[UsageRow], pricer: Pricer, tags: Sequence[str] = ()) -> Iterator[CostLine]:
     """Lines of imported usage, priced by the user's rates or list prices of its day, else as the source states it."""
     for row in rows:
+        num_backdated = pricer.num_backdated
         usd = pricer.price_row(row).total_usd
         basis = CostBasis.COMPUTED
         if usd is None:
@@ -119,6 +122,7 @@ def read_imported(rows: Iterable[UsageRow], pricer: Pricer, tags: Sequence[str] 
             tier=row.tier,
             is_simulated=row.is_simulated,
             num_requests=row.num_requests,
+            is_backdated=pricer.num_backdated > num_backdated,
             usage=row.usage,
             usd=usd,
             basis=basis,

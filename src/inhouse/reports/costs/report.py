@@ -64,6 +64,8 @@ class CostReport:
     sources: tuple[str, ...]
     own_usd: Decimal
     """What of `total` ran on own machines."""
+    num_backdated: int = 0
+    """Lines of imported usage that are older than the list price that they are counted at."""
 
     @property
     def paid_usd(self) -> Decimal | None:
@@ -82,7 +84,7 @@ def report_costs(question: CostQuestion, lines: Iterable[CostLine], pricer: Pric
     """Group lines and sum them; every line is in exactly one group."""
     groups: dict[tuple[tuple[str, ...], bool, bool], CostSums] = {}
     real, simulated, evals = CostSums(), CostSums(), CostSums()
-    num_simulated = num_evals = 0
+    num_simulated = num_evals = num_backdated = 0
     kept: list[CostLine] = []
     own_usd = Decimal(0)
     overlap, sources = _Overlap(), set[str]()
@@ -92,6 +94,7 @@ def report_costs(question: CostQuestion, lines: Iterable[CostLine], pricer: Pric
         groups.setdefault((labels, line.is_simulated, line.is_eval), CostSums()).add(line, on)
         (simulated if line.is_simulated else real).add(line, on)
         num_simulated += line.is_simulated
+        num_backdated += line.is_backdated
         if line.is_eval and not line.is_simulated:
             num_evals += 1
             evals.add(line, on)
@@ -114,6 +117,7 @@ def report_costs(question: CostQuestion, lines: Iterable[CostLine], pricer: Pric
         overlaps=overlap.providers(),
         sources=tuple(sorted(sources)),
         own_usd=own_usd,
+        num_backdated=num_backdated,
     )
 
 
