@@ -233,6 +233,23 @@ class TestUsage:
         assert words in read_usage([one, other], None, None, None).source.notes
         assert read_usage([one, later], None, None, None).source.notes == ()
 
+    def test_what_the_import_noticed_is_said(self, tmp_path: Path) -> None:
+        path = tmp_path / "torn.json"
+        page = json.loads(Path(write_openai(path, {0: 10})).read_text())
+        page["data"] *= 2
+        path.write_text(json.dumps({**page, "has_more": True}))
+        notes = read_usage([str(path)], None, None, None).source.notes
+        assert "1 duplicates within the file counted once" in notes
+        assert "the export says that more pages follow: it is not whole" in notes
+        assert "10 records left out: failed requests without usage" in read_example("litellm-spend")[0].source.notes
+
+    def test_a_file_without_usage_overlaps_with_none(self, tmp_path: Path) -> None:
+        empty = tmp_path / "empty.json"
+        empty.write_text(json.dumps({"object": "page", "data": [], "has_more": False, "next_page": None}))
+        read = read_usage([write_openai(tmp_path / "one.json", {0: 10}), str(empty)], None, None, None)
+        assert [row.num_requests for row in read.rows] == [10]
+        assert not any("counts twice" in note for note in read.source.notes)
+
     def test_the_own_traffic_and_what_was_imported_stand_apart(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'inhouse.db'}"
         record = msgspec.convert({**LABELS, **dict.fromkeys(COUNTS, 7)}, UsageRecord)
