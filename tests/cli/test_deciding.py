@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,6 +10,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from inhouse.catalog import load_catalog
@@ -16,7 +18,7 @@ from inhouse.cli.config import load_config_text
 from inhouse.cli.deciding.rates import read_rates
 from inhouse.cli.deciding.typed import read_gpus, read_model, read_settings
 from inhouse.cli.deciding.usage import Read, read_usage
-from inhouse.domain import USAGE_BUCKETS, ConfigError, ServiceTier, Usage, UsageRow
+from inhouse.domain import HOUR_S, USAGE_BUCKETS, ConfigError, ServiceTier, Usage, UsageRecord, UsageRow
 from inhouse.planning import CompanyFacts
 from inhouse.planning.economics import Family, Terms
 from inhouse.reports.decision import (
@@ -35,12 +37,16 @@ from inhouse.reports.decision import (
     type_bill,
 )
 from inhouse.reports.pricing import Pricer
-from inhouse.store import open_store
+from inhouse.store import UsageImport, open_store
 
 TODAY = date(2026, 11, 28)
+START = 1_793_577_600
+"""2026-11-02, midnight UTC."""
 CATALOG = load_catalog()
 EXAMPLES = ("openai-usage", "anthropic-usage", "litellm-spend", "langfuse", "csv")
 DRAWS = 1_000
+COUNTS = ("num_requests", *USAGE_BUCKETS)
+LABELS = {"source": "csv", "record_id": "r1", "started_at": START, "width_s": HOUR_S, "model": "gpt-4.1"}
 
 
 class TestGpus:
@@ -154,6 +160,30 @@ def write_csv(path: Path, *lines: str) -> str:
     return str(path)
 
 
+def write_openai(path: Path, requests: dict[int, int], **labels: str) -> str:
+    """An export of OpenAI's usage with so many requests in each hour."""
+    buckets = [
+        {
+            "object": "bucket",
+            "start_time": START + hour * HOUR_S,
+            "end_time": START + (hour + 1) * HOUR_S,
+            "results": [
+                {
+                    "object": "organization.usage.completions.result",
+                    "input_tokens": 100 * count,
+                    "output_tokens": 10 * count,
+                    "num_model_requests": count,
+                    "model": "gpt-4.1",
+                    **labels,
+                }
+            ],
+        }
+        for hour, count in requests.items()
+    ]
+    path.write_text(json.dumps({"object": "page", "data": buckets, "has_more": False, "next_page": None}))
+    return str(path)
+
+
 class TestUsage:
     """Where `--from` leads."""
 
@@ -186,6 +216,50 @@ class TestUsage:
         read = read_usage([first, second], None, None, None)
         assert [row.num_requests for row in read.rows] == [10, 20, 30]
         assert "1 records stood in another of the files already and counted once" in read.source.notes
+
+    def test_a_period_that_was_still_going_on_gives_way_to_the_whole_one(self, tmp_path: Path) -> None:
+        older = write_openai(tmp_path / "older.json", {0: 10, 1: 4})
+        newer = write_openai(tmp_path / "newer.json", {1: 20, 2: 30})
+        for names in ([older, newer], [newer, older]):
+            read = read_usage(names, None, None, None)
+            assert [row.num_requests for row in read.rows] == [10, 20, 30]
+            assert "1 records stood in another of the files already and counted once" in read.source.notes
+
+    def test_files_of_one_time_by_other_labels_may_count_twice_and_say_so(self, tmp_path: Path) -> None:
+        one = write_openai(tmp_path / "one.json", {0: 10})
+        other = write_openai(tmp_path / "other.json", {0: 10}, project_id="p")
+        later = write_openai(tmp_path / "later.json", {5: 10}, project_id="p")
+        words = "one.json and other.json cover the same time by other labels: what stands in both counts twice"
+        assert words in read_usage([one, other], None, None, None).source.notes
+        assert read_usage([one, later], None, None, None).source.notes == ()
+
+    def test_what_the_import_noticed_is_said(self, tmp_path: Path) -> None:
+        path = tmp_path / "torn.json"
+        page = json.loads(Path(write_openai(path, {0: 10})).read_text())
+        page["data"] *= 2
+        path.write_text(json.dumps({**page, "has_more": True}))
+        notes = read_usage([str(path)], None, None, None).source.notes
+        assert "1 duplicates within the file counted once" in notes
+        assert "the export says that more pages follow: it is not whole" in notes
+        assert "10 records left out: failed requests without usage" in read_example("litellm-spend")[0].source.notes
+
+    def test_a_file_without_usage_overlaps_with_none(self, tmp_path: Path) -> None:
+        empty = tmp_path / "empty.json"
+        empty.write_text(json.dumps({"object": "page", "data": [], "has_more": False, "next_page": None}))
+        read = read_usage([write_openai(tmp_path / "one.json", {0: 10}), str(empty)], None, None, None)
+        assert [row.num_requests for row in read.rows] == [10]
+        assert not any("counts twice" in note for note in read.source.notes)
+
+    def test_the_own_traffic_and_what_was_imported_stand_apart(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'inhouse.db'}"
+        record = msgspec.convert({**LABELS, **dict.fromkeys(COUNTS, 7)}, UsageRecord)
+        with open_store(url) as store:
+            store.usage.add([record], lambda: UsageImport(source="csv", file="a.csv", sha256="0", imported_at=1.0))
+        read = read_usage(["imported"], None, url, None)
+        assert [(row.source, row.num_requests) for row in read.rows] == [("csv", 7)]
+        assert (read.source.basis, read.source.names) == (Basis.IMPORTED, ("imported usage",))
+        with pytest.raises(ConfigError, match="recorded no request yet"):
+            read_usage(["traces"], None, url, None)
 
     def test_the_same_file_twice_counts_once(self) -> None:
         once = read_usage(["example:openai-usage"], None, None, None)

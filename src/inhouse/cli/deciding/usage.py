@@ -5,17 +5,18 @@ from __future__ import annotations
 import gc
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inhouse.cli.config import Configuration
+from inhouse.cli.deciding.union import Union
 from inhouse.cli.terminal import err
 from inhouse.cli.usage_files import ReadOptions, Report, UsageFormat, example_file, read_usage_file
 from inhouse.cli.usage_imports import DEFAULT_STORE
-from inhouse.domain import ConfigError, UsageRecord, UsageRow
+from inhouse.domain import ConfigError, UsageRow
 from inhouse.planning import HourSums
 from inhouse.reports.decision import Basis, Source
 from inhouse.store import TRACES_SOURCE, open_store
@@ -95,11 +96,13 @@ def _read_store(name: str, configuration: Configuration | None, store_url: str |
 
 def _read_files(names: Sequence[str], invoice: Decimal | None) -> Read:
     sums, notes = HourSums(), list[str]()
-    seen = _Seen() if len(names) > 1 else None
+    union = Union() if len(names) > 1 else None
     for name in names:
-        notes += _add_file(_find_file(name), sums, seen)
-    if seen is not None and seen.num_repeated:
-        notes.append(f"{seen.num_repeated:,} records stood in another of the files already and counted once")
+        notes += _add_file(_find_file(name), sums if union is None else union)
+    if union is not None:
+        for record in union.records.values():
+            sums.add(record)
+        notes += union.list_notes()
     is_example = any(name.startswith(_EXAMPLE) or Path(name).name.startswith("example-") for name in names)
     labels = tuple(Path(name).name for name in names)
     source = Source(basis=Basis.IMPORTED, names=labels, is_example=is_example, invoice_usd=invoice, notes=tuple(notes))
@@ -117,27 +120,7 @@ def _find_file(name: str) -> Path:
     return example_file(example)
 
 
-@dataclass(slots=True)
-class _Seen:
-    """Records of the files before, so that exports that overlap count once.
-
-    The same id with other figures is another part of the same sum, as within one file, and is added.
-    """
-
-    records: set[UsageRecord] = field(default_factory=set[UsageRecord])
-    num_repeated: int = 0
-
-    def admit(self, record: UsageRecord) -> bool:
-        """Whether it is new."""
-        num_seen = len(self.records)
-        self.records.add(record)
-        if len(self.records) > num_seen:
-            return True
-        self.num_repeated += 1
-        return False
-
-
-def _add_file(path: Path, sums: HourSums, seen: _Seen | None) -> list[str]:
+def _add_file(path: Path, into: HourSums | Union) -> list[str]:
     """Add a file's records, each once; returns the report's warnings."""
     bar = Progress(TextColumn(f"reading {path.name}"), BarColumn(), TimeRemainingColumn(), console=err, transient=True)
     with bar:
@@ -145,8 +128,9 @@ def _add_file(path: Path, sums: HourSums, seen: _Seen | None) -> list[str]:
         file = read_usage_file(path, options=ReadOptions(advance=lambda num_bytes: bar.advance(task, num_bytes)))
         bar.update(task, total=file.num_bytes, visible=file.num_bytes >= _PROGRESS_FROM_BYTES)
         for record in file.records:
-            if seen is None or seen.admit(record):
-                sums.add(record)
+            into.add(record)
+    if isinstance(into, Union):
+        into.files.append(file)
     return _list_notes(file.report)
 
 
