@@ -389,7 +389,7 @@ def test_a_port_in_use_is_an_error_that_names_the_option(
         (["--observe", "https://x/v1?key=1"], "must end with its path", "base URL"),
         (["--observe", "https://x:99999/v1"], "'https://x:99999/v1' is no address of an API", "base URL"),
         (["--observe", "http://localhost:8080/v1"], "go round in circles", "another --port"),
-        (["--observe", "http://x/v1", "--prices-of", "nobody"], "no provider 'nobody'", "anthropic, google, mistral"),
+        (["--observe", "http://x/v1", "--prices-of", "nobody"], "no provider 'nobody'", "anthropic, aws, baseten"),
         (["--observe", "http://x/v1", "-c", "a.yaml"], "--observe needs no file", "Leave out --config"),
         (["--port", "1"], "--port goes with --observe only", "gateway.port"),
         (["--prices-of", "openai"], "--prices-of goes with --observe only", "providers"),

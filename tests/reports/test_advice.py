@@ -121,7 +121,7 @@ def test_the_next_step_of_each_family_has_a_cap_and_a_stop_rule() -> None:
     )
     assert own.step == "Run the trial on spot GPUs, 3 months, with your dearest task type first."
     assert (own.cap, round(own.cap_usd)) == ("$78.2k, the P90 of the trial's cost.", 78_185)
-    assert only.step == "Serve your dearest task type first on spot GPUs. Where it is approved, move the next."
+    assert only.step == "Serve your dearest task type first on owned GPUs. Where it is approved, move the next."
     assert only.cap == "$104k, the P90 of the first build."
 
 
