@@ -29,11 +29,13 @@ from inhouse.planning.economics import (
     decide,
     list_options,
     measure_moves,
+    measure_requests_per_second,
     read_assumption,
 )
-from inhouse.planning.economics.costs import cheaper_parts, read_utilisation
-from inhouse.planning.economics.flips import find_bounds
+from inhouse.planning.economics.costs import cheaper_parts, read_first_gpus_usd, read_utilisation
+from inhouse.planning.economics.flips import find_bounds, find_flips
 from inhouse.planning.economics.question import choose
+from inhouse.planning.economics.search import make_search
 from planning.worked import make_assumption, make_question
 
 HYBRID = OptionId(Family.SELF_HOST, Terms.ON_DEMAND, is_hybrid=True)
@@ -147,6 +149,17 @@ def test_short_of_a_flip_the_answer_stays(decision: Decision) -> None:
         assert answer(moved) is decision.chosen.family, flip
 
 
+def test_a_flip_that_all_draws_do_not_confirm_is_not_reported() -> None:
+    """Few draws find one; all draws, here of a question whose rival costs nearly nothing, do not have it."""
+    search = make_search(ask(), SEED)
+    sure = ask(movable_share=0.98, hosted_input_usd_per_mtok=0.0, hosted_output_usd_per_mtok=0.0, fallback_share=0.0)
+    found = find_flips(search, Family.HOSTED_OPEN, ask().assumptions.draw(DRAWS, SEED)).family
+    unsure = find_flips(search, Family.HOSTED_OPEN, sure.assumptions.draw(DRAWS, SEED)).family
+    flips_at = [{flip.name: flip.flips_at for flip in flips}["cheaper_share"] for flips in (found, unsure)]
+    assert flips_at[0] is not None
+    assert flips_at[1] is None
+
+
 def test_flips_are_ordered_by_nearness_and_those_without_come_last(decision: Decision) -> None:
     distances = [flip.distance for flip in decision.flips]
     known = [distance for distance in distances if distance is not None]
@@ -226,6 +239,16 @@ def test_ordered_gpus_cost_their_power_and_the_rest_is_rented() -> None:
     assert float(lines["gpus"][0]) == 2 * 3.5 * 730
 
 
+def test_ordered_gpus_are_rented_after_their_commitment_has_ended() -> None:
+    """Paid for half of the horizon: half of the power, half of the rent; the trial falls into the paid half."""
+    question = make_question((Terms.ORDERED,), 1, spend_usd_per_month=5_000)
+    fleet = Fleet(gpus_per_replica=1, ordered_gpus=1, paid_months=12)
+    costs = cost_options(question.assumptions.mids(), fleet, (ORDERED,))[ORDERED]
+    assert float(costs.lines["power"][0]) == pytest.approx(126 / 2)
+    assert float(costs.lines["gpus"][0]) == pytest.approx(3.5 * 730 / 2)
+    assert float(read_first_gpus_usd(costs)[0]) == 126
+
+
 def test_reserved_prices_do_not_fall_and_on_demand_prices_do() -> None:
     values = make_question(tuple(Terms), gpu_price_decay_per_year=0.2).assumptions.mids()
     costs = {terms: OptionId(Family.SELF_HOST, terms, is_hybrid=True) for terms in (Terms.RESERVED, Terms.ON_DEMAND)}
@@ -238,8 +261,9 @@ def test_only_options_on_gpus_have_a_utilisation() -> None:
     question = make_question()
     costs = question.cost(question.assumptions.mids())
     assert 0 < float(read_utilisation(costs[HYBRID])[0]) < 1
-    with pytest.raises(ValueError, match="only a self-hosted option"):
-        read_utilisation(costs[STAY])
+    for read in (read_utilisation, read_first_gpus_usd):
+        with pytest.raises(ValueError, match="only a self-hosted option"):
+            read(costs[STAY])
 
 
 def test_a_trial_costs_its_people_gpus_and_labels() -> None:
@@ -304,6 +328,10 @@ def test_moving_one_use_case_saves_its_bill_less_what_it_takes(option: OptionId,
     )
     (band,) = measure_moves(question.assumptions.mids(), question.fleet, option, [case], 1)
     assert band.p50 == pytest.approx(0.8 * (5_000 * 0.95 - 625_000 * per_request))
+
+
+def test_requests_a_second_follow_from_two_points() -> None:
+    assert measure_requests_per_second(make_question().assumptions.mids()).p50 == pytest.approx(6.65, abs=0.01)
 
 
 def test_draws_fill_the_range_evenly() -> None:

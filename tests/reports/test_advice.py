@@ -33,7 +33,7 @@ def change(report: DecisionReport, **decision: object) -> DecisionReport:
 
 def test_a_trial_that_cannot_pay_is_advised_against_with_its_price() -> None:
     assert say_trial(typed_report()) == (
-        "Don't run a trial of self-hosting: 3 months cost $32.6k (P10 $29.3k to P90 $36.0k; people $29.1k, GPUs $642, "
+        "Don't run a trial of self-hosting: 3 months cost $32.4k (P10 $29.2k to P90 $35.8k; people $29.1k, GPUs $510, "
         "labels $2.8k), and what it can be expected to gain over the rest of the horizon is $0, as self-hosting is the "
         "cheaper one in 0 % of draws."
     )
@@ -41,7 +41,7 @@ def test_a_trial_that_cannot_pay_is_advised_against_with_its_price() -> None:
 
 def test_a_trial_that_pays_has_a_cap_and_a_stop_rule_from_the_flips() -> None:
     assert say_trial(self_host_report()).endswith(
-        "Spend cap: $78.2k. Stop in week 1 if one replica serves fewer than 0.58 requests/s."
+        "Spend cap: $74.0k. Stop in week 1 if one replica serves fewer than 0.58 requests/s."
     )
     assert say_trial(six_use_cases_report()).endswith(
         "as self-hosting is the cheaper one in 40 % of draws. Spend cap: $12.7k. Stop in week 1 if your evaluation "
@@ -120,7 +120,7 @@ def test_the_next_step_of_each_family_has_a_cap_and_a_stop_rule() -> None:
         "more than the allowed loss."
     )
     assert own.step == "Run the trial on spot GPUs, 3 months, with your dearest task type first."
-    assert (own.cap, round(own.cap_usd)) == ("$78.2k, the P90 of the trial's cost.", 78_185)
+    assert (own.cap, round(own.cap_usd)) == ("$74.0k, the P90 of the trial's cost.", 74_016)
     assert only.step == "Serve your dearest task type first on owned GPUs. Where it is approved, move the next."
     assert only.cap == "$104k, the P90 of the first build."
 

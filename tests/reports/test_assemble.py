@@ -193,7 +193,7 @@ class TestCommitments:
     def test_one_that_ends_before_the_horizon_is_said(self, days: int, is_said: bool) -> None:
         order = GpuOrder(count=2, gpu="H200", terms=Terms.ORDERED, until=TODAY + timedelta(days=days))
         notes = report_on_typed(orders=(order,)).coverage.notes
-        assert any("taken as paid for all 24 months" in note for note in notes) is is_said
+        assert any("count as rented on demand" in note for note in notes) is is_said
 
 
 class TestOpenModel:

@@ -41,6 +41,8 @@ class Fleet:
     gpus_per_replica: int
     ordered_gpus: int = 0
     """GPUs whose money is committed whatever is decided; only their power can be avoided."""
+    paid_months: float | None = None
+    """For so many months from now; None: for good, or for longer than anybody has said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,8 @@ class OptionCosts:
     """Mean number of GPUs over the horizon; None where it runs on none of one's own."""
     utilisation: Draws | None = None
     """Busy share of those GPUs, averaged over the day."""
+    first_gpus_usd: Draws | None = None
+    """Rent and power a month in the horizon's first step."""
 
     @property
     def total(self) -> Draws:
@@ -73,13 +77,19 @@ class Demand:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sizing:
-    """Replicas by step for one share of the traffic."""
+class _Moved:
+    """What self-hosting one share of the traffic comes to, whatever the terms: shape (n,) but for `gpus`."""
 
-    replicas: Steps
-    """With the spare ones."""
-    busy: Steps
-    """Replicas that would be busy all the time with it, a fraction."""
+    api_usd: Draws
+    """What stays at the API."""
+    fallback_usd: Draws
+    gpus: Steps
+    """With those of spare replicas."""
+    num_gpus: Draws
+    num_gpus_at_prices: Draws
+    """The mean of GPUs times what rent has fallen to by then."""
+    price_fall: Steps
+    utilisation: Draws
 
 
 def cost_options(values: Values, fleet: Fleet, options: tuple[OptionId, ...]) -> dict[OptionId, OptionCosts]:
@@ -91,7 +101,7 @@ def cost_options(values: Values, fleet: Fleet, options: tuple[OptionId, ...]) ->
         options: what to cost.
     """
     demand = read_demand(values)
-    sizings: dict[bool, _Sizing] = {}
+    shares: dict[bool, _Moved] = {}
     costs: dict[OptionId, OptionCosts] = {}
     for option in options:
         moved = moved_share(values, option)
@@ -102,9 +112,9 @@ def cost_options(values: Values, fleet: Fleet, options: tuple[OptionId, ...]) ->
         elif option.family is Family.HOSTED_OPEN:
             costs[option] = _cost_hosted(values, demand, moved)
         else:
-            if option.is_hybrid not in sizings:
-                sizings[option.is_hybrid] = _size(values, demand, moved, is_hybrid=option.is_hybrid)
-            costs[option] = _cost_self_host(option, values, demand, fleet, sizings[option.is_hybrid])
+            if option.is_hybrid not in shares:
+                shares[option.is_hybrid] = _move(values, demand, fleet, moved, is_hybrid=option.is_hybrid)
+            costs[option] = _cost_self_host(option.terms, values, fleet, shares[option.is_hybrid])
     return costs
 
 
@@ -151,6 +161,17 @@ def read_utilisation(costs: OptionCosts) -> Draws:
     if costs.utilisation is None:
         raise ValueError("only a self-hosted option has GPUs that can be busy")
     return costs.utilisation
+
+
+def read_first_gpus_usd(costs: OptionCosts) -> Draws:
+    """Dollars a month of a self-hosted option's GPUs at the beginning.
+
+    Raises:
+        ValueError: the option runs on none.
+    """
+    if costs.first_gpus_usd is None:
+        raise ValueError("only a self-hosted option has GPUs that cost something")
+    return costs.first_gpus_usd
 
 
 def moved_share(values: Values, option: OptionId) -> Draws:
@@ -200,15 +221,13 @@ def _cost_hosted(values: Values, demand: Demand, moved: Draws) -> OptionCosts:
     )
 
 
-def _cost_self_host(option: OptionId, values: Values, demand: Demand, fleet: Fleet, sizing: _Sizing) -> OptionCosts:
-    moved = moved_share(values, option)
-    gpus = sizing.replicas * fleet.gpus_per_replica
-    compute, power = _price_gpus(option.terms or Terms.ON_DEMAND, values, fleet, gpus)
+def _cost_self_host(terms: Terms | None, values: Values, fleet: Fleet, moved: _Moved) -> OptionCosts:
+    rent, power, first = _price_gpus(terms, values, fleet, moved)
     return OptionCosts(
         lines={
-            "api": _average(demand.api_usd * (1 - moved)),
-            "fallback": _average(demand.api_usd * moved * _column(values, "fallback_share")),
-            "gpus": compute,
+            "api": moved.api_usd,
+            "fallback": moved.fallback_usd,
+            "gpus": rent,
             "power": power,
             "people": values["fte_share"] * values["fte_usd_per_month"],
             "on_call": values["on_call_usd_per_month"],
@@ -218,31 +237,51 @@ def _cost_self_host(option: OptionId, values: Values, demand: Demand, fleet: Fle
             "egress": values["egress_usd_per_month"],
             "inhouse_upkeep": values["inhouse_upkeep_usd_per_month"],
         },
-        num_gpus=_average(gpus),
-        utilisation=_average(sizing.busy / sizing.replicas),
+        num_gpus=moved.num_gpus,
+        utilisation=moved.utilisation,
+        first_gpus_usd=first,
     )
 
 
-def _size(values: Values, demand: Demand, moved: Draws, *, is_hybrid: bool) -> _Sizing:
+def _move(values: Values, demand: Demand, fleet: Fleet, moved: Draws, *, is_hybrid: bool) -> _Moved:
     """Whole replicas for the peak at the utilisation that leaves room, at least one, and the spare ones."""
     seconds = replica_seconds_per_request(values)
     busy = demand.requests * moved * seconds / SECONDS_PER_MONTH
     needed = busy * _column(values, "peak_factor") / _column(values, "run_at_utilisation")
-    serving = np.maximum(np.ceil(needed - _ROUNDING), 1)
-    return _Sizing(serving + _column(values, "spare_replicas" if is_hybrid else "spare_replicas_alone"), busy)
+    spare = _column(values, "spare_replicas" if is_hybrid else "spare_replicas_alone")
+    replicas = np.maximum(np.ceil(needed - _ROUNDING), 1) + spare
+    gpus = replicas * fleet.gpus_per_replica
+    fall = (1 - _column(values, "gpu_price_decay_per_year")) ** (_step_months(values) / _MONTHS_PER_YEAR)
+    bill = _average(demand.api_usd)
+    return _Moved(
+        api_usd=bill * (1 - moved),
+        fallback_usd=bill * moved * values["fallback_share"],
+        gpus=gpus,
+        num_gpus=_average(gpus),
+        num_gpus_at_prices=_average(gpus * fall),
+        price_fall=fall,
+        utilisation=_average(busy / replicas),
+    )
 
 
-def _price_gpus(terms: Terms, values: Values, fleet: Fleet, gpus: Steps) -> tuple[Draws, Draws]:
-    """(rent, power) in dollars a month. Of ordered GPUs only the power counts; those beyond are taken on demand.
+def _price_gpus(terms: Terms | None, values: Values, fleet: Fleet, moved: _Moved) -> tuple[Draws, Draws, Draws]:
+    """(rent, power, both in the first step) in dollars a month.
 
-    On-demand and spot prices fall over the horizon; reserved and owned ones are fixed by contract or purchase.
+    On-demand and spot prices fall over the horizon; reserved and owned ones are fixed by contract or purchase. Of
+    ordered GPUs only the power counts while they are paid for; those beyond, and all later ones, are taken on demand.
     """
-    years = _step_months(values) / _MONTHS_PER_YEAR
-    is_fixed = terms in {Terms.RESERVED, Terms.OWNED}
-    fall = np.ones((1, 1)) if is_fixed else (1 - _column(values, "gpu_price_decay_per_year")) ** years
-    has_own = np.minimum(gpus, fleet.ordered_gpus) if terms is Terms.ORDERED else np.zeros((1, 1))
-    rent = (gpus - has_own) * gpu_usd_per_hour(values, terms) * fall * HOURS_PER_MONTH
-    return _average(rent), _average(has_own) * values["power_usd_per_gpu_month"]
+    usd_per_month = gpu_usd_per_hour(values, terms) * HOURS_PER_MONTH
+    if terms in {Terms.RESERVED, Terms.OWNED}:
+        return moved.num_gpus * usd_per_month, np.zeros(1), moved.gpus[0] * usd_per_month
+    if terms is not Terms.ORDERED:
+        first = moved.gpus[0] * moved.price_fall[0] * usd_per_month
+        return moved.num_gpus_at_prices * usd_per_month, np.zeros(1), first
+    is_paid = 1.0 if fleet.paid_months is None else _step_months(values) < fleet.paid_months
+    own = np.minimum(moved.gpus, fleet.ordered_gpus) * is_paid
+    rented = (moved.gpus - own) * moved.price_fall
+    power = values["power_usd_per_gpu_month"]
+    first = rented[0] * usd_per_month + own[0] * power
+    return _average(rented) * usd_per_month, _average(own) * power, first
 
 
 def _price_request(values: Values, prefix: str) -> Draws:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from inhouse.planning.economics.assumptions import Draws
-from inhouse.planning.economics.costs import OptionCosts, Values
+from inhouse.planning.economics.costs import OptionCosts, Values, read_first_gpus_usd
 from inhouse.planning.economics.decision import Trial, measure_band
 from inhouse.planning.economics.options import OptionId
 from inhouse.planning.economics.question import best_of
@@ -32,7 +32,7 @@ def price_trial(
     lines = costs[own].lines
     months = values["trial_months"]
     people = months * (lines["people"] + lines["on_call"])
-    gpus = months * (lines["gpus"] + lines["power"])
+    gpus = months * read_first_gpus_usd(costs[own])
     cost = people + gpus + values["labelling_usd"]
     saving = totals[other] - totals[own]
     gain = np.maximum(saving, 0) * (values["horizon_months"] - months)

@@ -22,7 +22,7 @@ from inhouse.planning.economics import (
     measure_requests_per_second,
 )
 from inhouse.reports.decision.assume import pick_host
-from inhouse.reports.decision.inputs import GpuOrder
+from inhouse.reports.decision.inputs import DAYS_PER_MONTH, GpuOrder
 from inhouse.reports.decision.prepare import Prepared
 from inhouse.reports.decision.report import (
     Commitment,
@@ -34,7 +34,6 @@ from inhouse.reports.decision.report import (
     UseCaseLine,
 )
 
-_DAYS_PER_MONTH = 730 / 24
 _HARD_REASONS = frozenset({"audio", "mixed_templates", "long_prompts", "unpriced", "small"})
 """Codes of use cases that are no good beginning."""
 
@@ -183,14 +182,14 @@ def _describe_commitment(order: GpuOrder) -> Commitment:
 
 
 def _list_endings(prepared: Prepared, today: date) -> Iterator[str]:
-    """Commitments that end while set-up is still spread: the formula holds their GPUs as paid for to the end."""
+    """Commitments that end while set-up is still spread over the months."""
     months = prepared.question.assumptions["horizon_months"].mid
-    end = today + timedelta(days=months * _DAYS_PER_MONTH)
+    end = today + timedelta(days=months * DAYS_PER_MONTH)
     for order in prepared.committed:
         if order.until is not None and order.until < end:
             yield (
-                f"{order.count} × {order.gpu} are committed until {order.until} only; they are taken as paid for all "
-                f"{months:g} months"
+                f"{order.count} × {order.gpu} are committed until {order.until} only; after it, for the rest of the "
+                f"{months:g} months, they count as rented on demand"
             )
 
 

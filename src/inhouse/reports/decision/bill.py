@@ -26,12 +26,11 @@ from inhouse.planning import (
 from inhouse.planning.economics import Owner, UseCaseTraffic
 from inhouse.reports.decision.assemble import Bill
 from inhouse.reports.decision.gaps import list_gaps, read_peak, say_days
-from inhouse.reports.decision.inputs import Traffic
+from inhouse.reports.decision.inputs import DAYS_PER_MONTH, Traffic
 from inhouse.reports.decision.report import Basis, Coverage, Reconciliation, Scope, UseCaseLine
 from inhouse.reports.decision.sums import RowCost, Sums, add_costs, cost_row, find_rates
 from inhouse.reports.pricing import Pricer
 
-DAYS_PER_MONTH = 730 / 24
 OWN_PROVIDER = "own"
 _NOMINAL_TOKENS = 2_400
 """Tokens of the request that stands in where a source counts none: costs follow tokens, its size changes none."""

@@ -9,6 +9,9 @@ from decimal import Decimal
 
 from inhouse.planning.economics import Owner, Terms
 
+DAYS_PER_MONTH = 730 / 24
+"""A month of 730 hours."""
+
 
 @dataclass(frozen=True, slots=True)
 class TypedRange:

@@ -21,7 +21,7 @@ from inhouse.planning.economics import (
     read_assumption,
 )
 from inhouse.reports.decision.assume import assume, find_gpu_prices
-from inhouse.reports.decision.inputs import Ask, GpuOrder
+from inhouse.reports.decision.inputs import DAYS_PER_MONTH, Ask, GpuOrder
 
 _COMMITTED = frozenset({Terms.ORDERED, Terms.OWNED})
 
@@ -60,6 +60,7 @@ def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prep
     fleet = Fleet(
         gpus_per_replica=capacity.num_gpus if capacity else 1,
         ordered_gpus=sum(order.count for order in committed if capacity and order.gpu == capacity.gpu),
+        paid_months=_count_paid_months(committed, capacity, at),
     )
     terms = _list_terms(capacity, fleet, catalog, at)
     return Prepared(
@@ -104,6 +105,12 @@ def _name_gpu(order: GpuOrder, catalog: Catalog, at: date) -> GpuOrder:
             fix="Leave it out, or give the day on which it ends.",
         )
     return replace(order, gpu=found.gpu)
+
+
+def _count_paid_months(committed: tuple[GpuOrder, ...], capacity: CapacityRow | None, at: date) -> float | None:
+    """Months until the first commitment of the GPUs that are used ends; None where none is said to end."""
+    ends = [order.until for order in committed if order.until and capacity and order.gpu == capacity.gpu]
+    return (min(ends) - at).days / DAYS_PER_MONTH if ends else None
 
 
 def _find_capacity(
