@@ -14,7 +14,7 @@ from inhouse.cli.usage_files.intake import Buckets, Requests, make_key
 from inhouse.cli.usage_files.labels import clean_id, clean_label, find_tier, name_model, quote
 from inhouse.cli.usage_files.opening import read_table
 from inhouse.cli.usage_files.reading import Reading
-from inhouse.cli.usage_files.values import is_date, parse_count, parse_moment, parse_usd
+from inhouse.cli.usage_files.values import DATE_CHARS, is_date, parse_count, parse_moment, parse_usd
 from inhouse.domain import DAY_S, HOUR_S, MOMENT_S, ConfigError, ServiceTier, UsageRecord
 
 SOURCE = "csv"
@@ -66,11 +66,14 @@ class _RowReader:
     repeats: dict[str, int]
     pick: Callable[[Sequence[str]], tuple[str, ...]]
     """The cells of a row that hold labels."""
+    is_plain: bool
+    """A row is one request, and no column says how long its period is."""
 
     def __init__(self, reading: Reading, columns: Columns, header: Sequence[str]) -> None:
         self.reading, self.columns, self.header = reading, columns, header
         self.labels = {}
         self.repeats = {}
+        self.is_plain = columns.width is None and columns.requests is None
         self.pick = _make_picker([at for at in columns.labels if at is not None])
 
     def read(self, line: int, row: Sequence[str]) -> UsageRecord:
@@ -91,13 +94,17 @@ class _RowReader:
         labels = self.labels.get(raw)
         if labels is None:
             labels = self.labels[raw] = self._find_labels(line, row)
-        started_at = parse_moment(row[columns.time])
-        width_s = self._find_width(line, row)
-        if width_s != MOMENT_S:
-            started_at -= started_at % width_s
+        moment = row[columns.time]
+        started_at = parse_moment(moment)
         num_requests: int | None = 1
-        if columns.requests is not None:
-            num_requests = parse_count(row[columns.requests]) if row[columns.requests] else None
+        if self.is_plain and len(moment) > DATE_CHARS and moment[-1] != " ":
+            width_s = MOMENT_S  # what nearly every row is, without a call
+        else:
+            width_s = self._find_width(line, row)
+            if width_s != MOMENT_S:
+                started_at -= started_at % width_s
+            if columns.requests is not None:
+                num_requests = parse_count(row[columns.requests]) if row[columns.requests] else None
         return UsageRecord(
             SOURCE,
             self._make_id(row, started_at, width_s),
@@ -152,19 +159,21 @@ class _RowReader:
         for bucket, at in self.columns.counts:
             text = row[at]
             if text:
-                counts[bucket] = parse_count(text)
+                counts[bucket] = int(text) if text.isdecimal() else parse_count(text)
                 is_stated = True
         total_in, total_out = self.columns.totals
         uncached, read, write, visible, reasoning, hour, audio_in, audio_out = counts
         if total_in is not None and row[total_in]:
-            total = parse_count(row[total_in])
+            text = row[total_in]
+            total = int(text) if text.isdecimal() else parse_count(text)
             is_stated = True
             uncached = total - read - write - hour - audio_in
             if uncached < 0:
                 self.reading.report.warn(_PARTS_OVER_INPUT, f"line {line}")
                 uncached, (read, write, hour, audio_in) = 0, cut((read, write, hour, audio_in), total)
         if total_out is not None and row[total_out]:
-            total = parse_count(row[total_out])
+            text = row[total_out]
+            total = int(text) if text.isdecimal() else parse_count(text)
             is_stated = True
             visible = total - reasoning - audio_out
             if visible < 0:

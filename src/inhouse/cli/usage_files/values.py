@@ -17,7 +17,8 @@ _FIRST_MOMENT_S = 1_420_070_400
 """2015: nothing that this reads is older."""
 _LAST_MOMENT_S = 4_102_444_800
 _MILLISECONDS_FROM = 100_000_000_000
-_DATE_CHARS = 10
+DATE_CHARS = 10
+"""Of a day without a time of day; longer texts have one."""
 _MAX_PICO_USD = 1_000_000 * PICO_PER_USD
 
 
@@ -28,7 +29,7 @@ def parse_moment(value: str | float) -> int:
         ValueError: it is no time, or one before 2015 or after 2100.
     """
     if isinstance(value, str):
-        if value.isdecimal() and len(value) >= _DATE_CHARS:  # not 20260301, which is a day
+        if value.isdecimal() and len(value) >= DATE_CHARS:  # not 20260301, which is a day
             return _check_moment(int(value))
         try:
             moment = datetime.fromisoformat(value)
@@ -43,9 +44,9 @@ def parse_moment(value: str | float) -> int:
 
 def is_date(text: str) -> bool:
     """Whether a text is a day without a time of day."""
-    if len(text) > _DATE_CHARS and not (text[0].isspace() or text[-1].isspace()):
+    if len(text) > DATE_CHARS and not (text[0].isspace() or text[-1].isspace()):
         return False  # most texts, at once
-    return len(text.strip()) <= _DATE_CHARS and not text.strip().isdigit()
+    return len(text.strip()) <= DATE_CHARS and not text.strip().isdigit()
 
 
 def parse_usd(text: str | Decimal) -> int:
