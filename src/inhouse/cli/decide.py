@@ -16,6 +16,7 @@ from inhouse import __version__
 from inhouse.catalog import Catalog, load_catalog
 from inhouse.cli.config import Configuration
 from inhouse.cli.decide_view import render_terminal
+from inhouse.cli.deciding.collector import rest_collector
 from inhouse.cli.deciding.rates import read_rates
 from inhouse.cli.deciding.typed import read_gpus, read_model, read_settings
 from inhouse.cli.deciding.usage import read_usage
@@ -171,8 +172,9 @@ def _read_traffic(
         )
     if usage:
         _refuse_typed(typed)
-        read = read_usage(usage, configuration, store, invoice)
-        return read_bill(read.rows, Pricer(catalog.prices, read_rates(configuration)), read.source)
+        with rest_collector():
+            read = read_usage(usage, configuration, store, invoice)
+            return read_bill(read.rows, Pricer(catalog.prices, read_rates(configuration)), read.source)
     provider, name = read_model(typed.model)
     spend = _read_usd(typed.spend)
     if not spend:

@@ -11,6 +11,7 @@ from inhouse.catalog import EngineRateRow, TokenPriceRow
 from inhouse.domain import PriceVector, Usage
 
 _TOKENS_PER_MTOK = Decimal(1_000_000)
+_ZERO = Decimal(0)
 _SECONDS_PER_HOUR = Decimal(3600)
 
 
@@ -214,9 +215,12 @@ def price_usage(usage: Usage | None, price: TokenPrice | None, *, discount: Deci
     buckets: list[tuple[str, Decimal]] = []
     for bucket, rate in reached.rates:
         num_tokens: int = getattr(usage, bucket)
-        if rate is None and num_tokens:
+        if not num_tokens:
+            buckets.append((bucket, _ZERO))
+        elif rate is None:
             return UNPRICED
-        buckets.append((bucket, num_tokens * (rate or Decimal(0)) * factor / _TOKENS_PER_MTOK))
+        else:
+            buckets.append((bucket, num_tokens * rate * factor / _TOKENS_PER_MTOK))
     request_usd = reached.usd_per_request * factor
     return CostBreakdown(price_id=reached.price_id, buckets_usd=tuple(buckets), request_usd=request_usd)
 

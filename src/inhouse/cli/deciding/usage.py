@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -52,24 +50,11 @@ def read_usage(
             f"--from {' '.join(names)}: the same traffic would count twice.",
             fix="Name files, or `traces`, or `imported`, or the store of an import.",
         )
-    with _rest_collector():
-        if urls:
-            return _read_store(FROM_IMPORTS, configuration, urls[0], invoice_usd)
-        if places:
-            return _read_store(names[0], configuration, store_url, invoice_usd)
-        return _read_files(names, invoice_usd)
-
-
-@contextmanager
-def _rest_collector() -> Generator[None]:
-    """Without searches for cycles: a million rows hold none, and each search walks through all that were read."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
+    if urls:
+        return _read_store(FROM_IMPORTS, configuration, urls[0], invoice_usd)
+    if places:
+        return _read_store(names[0], configuration, store_url, invoice_usd)
+    return _read_files(names, invoice_usd)
 
 
 def _read_store(name: str, configuration: Configuration | None, store_url: str | None, invoice: Decimal | None) -> Read:

@@ -154,15 +154,18 @@ class _RowReader:
 
     def _read_tokens(self, line: int, row: Sequence[str]) -> tuple[int, ...] | tuple[None, ...]:
         """The eight buckets; all None where the row states no tokens."""
-        counts = [0] * len(COUNT_FIELDS)
+        uncached = read = write = visible = reasoning = hour = audio_in = audio_out = 0
         is_stated = False
-        for bucket, at in self.columns.counts:
-            text = row[at]
-            if text:
-                counts[bucket] = int(text) if text.isdecimal() else parse_count(text)
-                is_stated = True
-        total_in, total_out = self.columns.totals
-        uncached, read, write, visible, reasoning, hour, audio_in, audio_out = counts
+        columns = self.columns
+        if columns.counts:
+            counts = [0] * len(COUNT_FIELDS)
+            for bucket, at in columns.counts:
+                text = row[at]
+                if text:
+                    counts[bucket] = int(text) if text.isdecimal() else parse_count(text)
+                    is_stated = True
+            uncached, read, write, visible, reasoning, hour, audio_in, audio_out = counts
+        total_in, total_out = columns.totals
         if total_in is not None and row[total_in]:
             text = row[total_in]
             total = int(text) if text.isdecimal() else parse_count(text)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from inhouse.domain import USAGE_BUCKETS, Usage, UsageRow
-from inhouse.planning import CostBreakdown
 from inhouse.planning.totals import count_tokens
 from inhouse.reports.pricing import Pricer
 
@@ -28,7 +27,7 @@ class RowCost:
     computed: Decimal | None
     """By price book or contract alone."""
     bucket_usd: dict[str, Decimal]
-    """Of `computed`, by usage bucket; a fee for each request counts as input: it has no bucket."""
+    """Of `computed`, by usage bucket, those with money; a fee for each request counts as input: it has no bucket."""
 
     @property
     def num_tokens(self) -> int:
@@ -71,7 +70,10 @@ def cost_row(row: UsageRow, pricer: Pricer) -> RowCost:
     computed = cost.total_usd
     if computed is None:
         return RowCost(row, row.stated_usd, None, {})
-    return RowCost(row, computed, computed, {**dict(cost.buckets_usd), "input_uncached": _with_fee(cost)})
+    parts = {bucket: usd for bucket, usd in cost.buckets_usd if usd}
+    if cost.request_usd:
+        parts["input_uncached"] = parts.get("input_uncached", _ZERO) + cost.request_usd
+    return RowCost(row, computed, computed, parts)
 
 
 def add_costs(costs: Iterable[RowCost]) -> Sums:
@@ -111,10 +113,6 @@ def find_rates(usage: Usage, total: Sums) -> tuple[Decimal, Decimal, Decimal] | 
         part * scale * _MTOK / num if num else None for part, (_, num) in zip(usd, groups, strict=True)
     )
     return read or _ZERO, (read or _ZERO) if cached is None else cached, output or _ZERO
-
-
-def _with_fee(cost: CostBreakdown) -> Decimal:
-    return dict(cost.buckets_usd)["input_uncached"] + (cost.request_usd or 0)
 
 
 def _count_unpriced(sums: Sums, cost: RowCost) -> None:
