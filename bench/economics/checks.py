@@ -15,6 +15,7 @@ from inhouse.catalog import load_catalog  # same
 from inhouse.planning import CompanyFacts  # same
 from inhouse.planning.economics import NUM_DRAWS, OptionId, cost_options, decide  # same
 from inhouse.reports.decision import Ask, TypedTraffic, prepare, type_bill  # same
+from inhouse.reports.pricing import Pricer  # same
 from planning.test_worked_table import HOSTED, HYBRID, TABLE  # same
 from planning.worked import make_question  # same
 
@@ -72,7 +73,7 @@ def check_table() -> dict[str, float]:
 def make_decision() -> tuple[Callable[[], object], int, int]:
     """(a typed decision to run, its number of options, its number of draws); everything is loaded."""
     catalog = load_catalog()
-    traffic, _ = type_bill(TypedTraffic(usd_per_month=Decimal(22_000)), catalog, DAY)
+    traffic, _ = type_bill(TypedTraffic(usd_per_month=Decimal(22_000)), Pricer(catalog.prices), DAY)
     question = prepare(Ask(traffic=traffic, fte_share=0.5), catalog, CompanyFacts(), DAY).question
     return lambda: decide(question), len(question.options), NUM_DRAWS
 

@@ -67,6 +67,14 @@ def test_typed_figures_give_the_page(decide: Any) -> None:
     assert "assumptions are inhouse's own reference ranges" in printed
 
 
+def test_a_typed_bill_takes_the_contracts_discount(decide: Any, folder: Path) -> None:
+    (folder / "inhouse.yaml").write_text(FILE)
+    page = read(decide, "--spend", "22000", "--model", "openai/gpt-5-mini")
+    prices = {item["name"]: item["value"]["value"] for item in page["assumptions"]}
+    assert prices["api_input_usd_per_mtok"] == pytest.approx(0.25 * 0.9)
+    assert prices["api_output_usd_per_mtok"] == pytest.approx(2 * 0.9)
+
+
 def test_a_usage_export_gives_the_page_and_the_file(decide: Any, folder: Path) -> None:
     code, printed, _ = decide("--from", "example:openai-usage", "--fte", "0.5", "--html", "page.html")
     assert code == 0

@@ -409,7 +409,7 @@ def test_every_example_gives_a_decision(name: str) -> None:
 
 
 def ask_typed() -> tuple[Ask, Bill]:
-    traffic, bill = type_bill(TypedTraffic(usd_per_month=Decimal(22_000)), CATALOG, TODAY)
+    traffic, bill = type_bill(TypedTraffic(usd_per_month=Decimal(22_000)), Pricer(CATALOG.prices), TODAY)
     return Ask(traffic=traffic, fte_share=0.5, orders=(read_gpus("2xH100:ordered"),)), bill
 
 

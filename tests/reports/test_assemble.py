@@ -71,7 +71,7 @@ def report_plainly() -> DecisionReport:
 
 
 def type_22k() -> tuple[Traffic, Bill]:
-    return type_bill(TypedTraffic(usd_per_month=Decimal(22_000)), CATALOG, TODAY)
+    return type_bill(TypedTraffic(usd_per_month=Decimal(22_000)), Pricer(CATALOG.prices), TODAY)
 
 
 def report_on_typed(company: CompanyFacts | None = None, **said: Any) -> DecisionReport:
@@ -145,7 +145,7 @@ class TestMovingOption:
         assert find_moving_option(decision) == decision.chosen
 
     def test_else_the_cheapest_that_moves(self) -> None:
-        traffic, bill = type_bill(TypedTraffic(usd_per_month=Decimal(500)), CATALOG, TODAY)
+        traffic, bill = type_bill(TypedTraffic(usd_per_month=Decimal(500)), Pricer(CATALOG.prices), TODAY)
         decision = make_report(put(traffic), bill, MAKING).decision
         assert decision.chosen in {STAY, CHEAPER}
         assert find_moving_option(decision) == OptionId(Family.HOSTED_OPEN, None, is_hybrid=True)

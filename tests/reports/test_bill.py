@@ -487,7 +487,7 @@ class TestTyped:
     """A bill given by hand."""
 
     def test_an_amount_alone_says_nothing_of_the_mix(self) -> None:
-        traffic, bill = type_bill(TypedTraffic(usd_per_month=Decimal(22_000)), CATALOG, DAY)
+        traffic, bill = type_bill(TypedTraffic(usd_per_month=Decimal(22_000)), Pricer(CATALOG.prices), DAY)
         assert traffic == Traffic(owner=Owner.TYPED, source="given by you", usd_per_month=Decimal(22_000))
         assert bill.scope.basis is Basis.TYPED
         assert bill.reconciliation.stated_usd == 22_000
@@ -496,14 +496,14 @@ class TestTyped:
 
     def test_a_named_model_gives_its_list_rates(self) -> None:
         typed = TypedTraffic(usd_per_month=Decimal(5), provider="acme", model="mid", input_tokens=3_000)
-        traffic, _ = type_bill(typed, replace(CATALOG, prices=BOOK), DAY)
+        traffic, _ = type_bill(typed, Pricer(BOOK), DAY)
         assert traffic.rates_usd_per_mtok == (Decimal(2), Decimal("0.2"), Decimal(10))
         assert traffic.main_model == ("acme", "mid")
         assert traffic.input_tokens_per_request == 3_000
 
     def test_a_model_without_a_cached_rate_reads_its_cache_at_the_input_rate(self) -> None:
         typed = TypedTraffic(usd_per_month=Decimal(5), provider="acme", model="small")
-        traffic, _ = type_bill(typed, replace(CATALOG, prices=BOOK), DAY)
+        traffic, _ = type_bill(typed, Pricer(BOOK), DAY)
         assert traffic.rates_usd_per_mtok == (Decimal("0.1"), Decimal("0.1"), Decimal("0.5"))
 
     @pytest.mark.parametrize(("tokens", "usd"), [(None, 3), (200_000, 3), (200_001, 6)])
@@ -512,7 +512,7 @@ class TestTyped:
             make_price("acme", "long", "3", "15"), make_price("acme", "long", "6", "22.5", from_input_tokens=200_001)
         )
         typed = TypedTraffic(usd_per_month=Decimal(5), provider="acme", model="long", input_tokens=tokens)
-        traffic, _ = type_bill(typed, replace(CATALOG, prices=book), DAY)
+        traffic, _ = type_bill(typed, Pricer(book), DAY)
         assert traffic.rates_usd_per_mtok is not None
         assert traffic.rates_usd_per_mtok[0] == usd
 
@@ -529,6 +529,6 @@ class TestTyped:
     )
     def test_what_cannot_be_is_refused_with_the_fix(self, fields: dict[str, Any], problem: str, fix: str) -> None:
         with pytest.raises(ConfigError) as raised:
-            type_bill(TypedTraffic(usd_per_month=Decimal(5), **fields), CATALOG, DAY)
+            type_bill(TypedTraffic(usd_per_month=Decimal(5), **fields), Pricer(CATALOG.prices), DAY)
         assert problem in raised.value.problem
         assert fix in raised.value.fix

@@ -170,11 +170,12 @@ def _read_traffic(
             "Give either a typed bill or a usage export." if usage else "There is no traffic to decide about.",
             fix="`--spend 22000` (dollars a month), or `--from usage.json`, or `--from traces`.",
         )
+    pricer = Pricer(catalog.prices, read_rates(configuration))
     if usage:
         _refuse_typed(typed)
         with rest_collector():
             read = read_usage(usage, configuration, store, invoice)
-            return read_bill(read.rows, Pricer(catalog.prices, read_rates(configuration)), read.source)
+            return read_bill(read.rows, pricer, read.source)
     provider, name = read_model(typed.model)
     spend = _read_usd(typed.spend)
     if not spend:
@@ -187,7 +188,7 @@ def _read_traffic(
             input_tokens=typed.input_tokens,
             output_tokens=typed.output_tokens,
         ),
-        catalog,
+        pricer,
         today,
     )
 

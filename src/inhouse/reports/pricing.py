@@ -77,6 +77,20 @@ class Pricer:
         """The price of prompts of `mean_input` tokens at a Unix second, before any discount; None: not known."""
         return self._find(provider, model, tier, at).reach(mean_input)
 
+    def find_rates(
+        self, provider: str, model: str, at: float, mean_input: int
+    ) -> tuple[Decimal, Decimal, Decimal] | None:
+        """(input, cached input, output) in dollars per million tokens, discount taken off, under the standard tariff.
+
+        For prompts of `mean_input` tokens at a Unix second; None: no price is known.
+        """
+        price = self.find_price(provider, model, ServiceTier.STANDARD, at, mean_input)
+        if price is None:
+            return None
+        factor = 1 - self._discount(provider, model)
+        rates = (price.input_usd_per_mtok, price.cache_read_usd_per_mtok, price.output_usd_per_mtok)
+        return (rates[0] * factor, rates[1] * factor, rates[2] * factor)
+
     def _find(self, provider: str, model: str, tier: ServiceTier, at: float) -> _Found:
         key = (provider, model, tier, int(at) // DAY_S)
         found = self._found.get(key)

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 import msgspec
 
-from inhouse.catalog import Catalog
 from inhouse.domain import ConfigError, Usage, UsageRow
 from inhouse.planning import (
     Known,
@@ -65,16 +64,16 @@ class TypedTraffic:
     cached_share: float | None = None
 
 
-def type_bill(typed: TypedTraffic, catalog: Catalog, at: date) -> tuple[Traffic, Bill]:
+def type_bill(typed: TypedTraffic, pricer: Pricer, at: date) -> tuple[Traffic, Bill]:
     """The traffic behind a typed amount; its mix and prices are reference ranges where nothing more was said.
 
     Raises:
-        ConfigError: the model has no price in the price book, or a figure cannot be.
+        ConfigError: the model has no price, or a figure cannot be.
     """
     _check_typed(typed)
     rates = None
     if typed.provider is not None and typed.model is not None:
-        rates = _find_list_rates(typed.provider, typed.model, typed.input_tokens or 0, catalog, at)
+        rates = _find_rates(typed.provider, typed.model, typed.input_tokens or 0, pricer, at)
     traffic = Traffic(
         owner=Owner.TYPED,
         source="given by you",
@@ -112,19 +111,18 @@ def _check_typed(typed: TypedTraffic) -> None:
         raise ConfigError(f"A cached share of {typed.cached_share:g} is no share.", fix="Give 0 to 1.")
 
 
-def _find_list_rates(
-    provider: str, model: str, num_input: float, catalog: Catalog, at: date
+def _find_rates(
+    provider: str, model: str, num_input: float, pricer: Pricer, at: date
 ) -> tuple[Decimal, Decimal, Decimal]:
-    """List prices of (input, cached input, output) for prompts of this length."""
-    rows = [row for row in catalog.prices.token_prices_at(provider, model, at) if row.from_input_tokens <= num_input]
-    if not rows:
+    """What (input, cached input, output) cost the user on a day, for prompts of this length."""
+    moment = datetime(at.year, at.month, at.day, tzinfo=UTC).timestamp()
+    rates = pricer.find_rates(provider, model, moment, int(num_input))
+    if rates is None:
         raise ConfigError(
-            f"--model: no price of {provider}/{model} is in the price book.",
-            fix=f"`inhouse catalog prices {provider}` lists those that are.",
+            f"--model: no price of {provider}/{model} is known.",
+            fix=f"`inhouse catalog prices {provider}` lists those that are; own ones go under `providers:` of the file.",
         )
-    row = rows[-1]
-    cached = row.input_usd_per_mtok if row.cache_read_usd_per_mtok is None else row.cache_read_usd_per_mtok
-    return row.input_usd_per_mtok, cached, row.output_usd_per_mtok
+    return rates
 
 
 def read_bill(rows: Sequence[UsageRow], pricer: Pricer, source: Source) -> tuple[Traffic, Bill]:
