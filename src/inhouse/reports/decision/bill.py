@@ -120,7 +120,7 @@ def _find_rates(
     if rates is None:
         raise ConfigError(
             f"--model: no price of {provider}/{model} is known.",
-            fix=f"`inhouse catalog prices {provider}` lists those that are; own ones go under `providers:` of the file.",
+            fix=f"`inhouse catalog prices {provider}` lists those that are; your own go under `providers:`.",
         )
     return rates
 
