@@ -23,7 +23,7 @@ from inhouse.domain import (
     UsageRecord,
     UsageRow,
 )
-from inhouse.store import ImportCounts, SpoolCursor, Store, UsageImport
+from inhouse.store import ImportCounts, RepricedCost, SpoolCursor, Store, UsageImport
 
 NOON = 1_772_366_400
 
@@ -231,6 +231,25 @@ def test_our_own_requests_are_rows_like_the_others(
     ]
     assert {row.source for row in store.usage.hours(sources=["traces"])} == {"traces"}
     assert list(store.usage.hours(since=NOON + HOUR_S)) == []
+
+
+def test_our_own_requests_keep_their_tariff_and_the_latest_cost(
+    store: Store, make_open: Callable[..., TraceOpen], make_close: Callable[..., TraceClose]
+) -> None:
+    """Tariffs are told apart; a cost that was computed again stands in the place of none."""
+    at = {"started_at": float(NOON)}
+    records = [
+        make_open("a", **at), make_close("a", cost_usd=0.1, tier="flex"),
+        make_open("b", **at), make_close("b", cost_usd=None),
+    ]  # fmt: skip
+    store.traces.ship(records, cursor=SpoolCursor("w.spool", 1))
+    store.spend.add_reprice([RepricedCost(trace_id="b", cost_usd=0.2, price_id="x")], reason="price added", at=1.0)
+    rows = {row.tier: row for row in store.usage.hours(sources=["traces"])}
+    assert {tier: row.stated_usd for tier, row in rows.items()} == {
+        ServiceTier.FLEX: Decimal("0.1"),
+        ServiceTier.STANDARD: Decimal("0.2"),
+    }
+    assert rows[ServiceTier.STANDARD].num_unpriced == 0
 
 
 amounts = st.one_of(st.none(), st.integers(0, 10**12))

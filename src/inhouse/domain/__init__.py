@@ -39,7 +39,7 @@ from inhouse.domain.snapshot import (
 from inhouse.domain.trace import Attempt, Trace, TraceClose, TraceOpen, TraceStatus
 from inhouse.domain.usage import USAGE_BUCKETS, PriceVector, Usage, UsageBasis, format_usd
 from inhouse.domain.usage_record import MOMENT_S, PICO_PER_USD, UsageRecord, from_pico_usd, to_pico_usd
-from inhouse.domain.usage_row import DAY_S, HOUR_S, ServiceTier, UsageRow
+from inhouse.domain.usage_row import DAY_S, HOUR_S, ServiceTier, UsageRow, read_service_tier
 
 __all__ = [
     "DAY_S",
@@ -102,5 +102,6 @@ __all__ = [
     "from_pico_usd",
     "make_trace_id",
     "make_trace_tails",
+    "read_service_tier",
     "to_pico_usd",
 ]

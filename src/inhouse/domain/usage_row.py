@@ -22,6 +22,11 @@ class ServiceTier(StrEnum):
     PRIORITY = "priority"
 
 
+def read_service_tier(name: str | None) -> ServiceTier:
+    """The tariff that a reply names; standard where it names none, or one that the price book does not know."""
+    return next((tier for tier in ServiceTier if tier.value == name), ServiceTier.STANDARD)
+
+
 class UsageRow(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Requests and tokens of one period with equal labels.
 

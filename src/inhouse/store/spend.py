@@ -9,14 +9,13 @@ from typing import Any
 import msgspec
 import sqlalchemy as sa
 
-from inhouse.domain import HOUR_S, PICO_PER_USD, USAGE_BUCKETS, TraceStatus, Usage, from_pico_usd
+from inhouse.domain import HOUR_S, OWN_PROCESSOR, PICO_PER_USD, USAGE_BUCKETS, TraceStatus, Usage, from_pico_usd
 from inhouse.store.database import Database, read_rows
 from inhouse.store.spend_rows import PricedRequest, Reprice, RepricedCost, Seen, SpendRow
 from inhouse.store.tables import REPRICED_COSTS, REPRICES, TRACES
 
 _ROWS_PER_FETCH = 5_000
 _BATCH = 5_000
-_OWN_PROVIDER = "own"
 _T = TRACES.c
 _R = REPRICED_COSTS.c
 
@@ -40,9 +39,7 @@ class SpendRepository:
             tags: names of tags to tell apart; they hold no quote and no backslash.
         """
         with self._database.read() as connection:
-            query = _select_hours(since, until, tags, is_sqlite=self._database.is_sqlite)
-            for row in connection.execution_options(yield_per=_ROWS_PER_FETCH).execute(query):
-                yield _make_spend(row, len(tags))
+            yield from list_spend(connection, since, until, tags)
 
     def requests(self, since: float | None, until: float | None, *, is_unpriced_only: bool) -> Iterator[PricedRequest]:
         """Ended requests that reported tokens, with their present cost, in order of their ids."""
@@ -110,6 +107,20 @@ class SpendRepository:
         return {endpoint_id: Seen(first_at=start, last_at=end) for endpoint_id, start, end in rows}
 
 
+def list_spend(
+    connection: sa.Connection,
+    since: float | None,
+    until: float | None,
+    tags: Sequence[str] = (),
+    *,
+    is_eval: bool | None = None,
+) -> Iterator[SpendRow]:
+    """What `SpendRepository.hours` gives; with `is_eval` evaluations alone, or all but them."""
+    query = _select_hours(since, until, tags, is_eval=is_eval, is_sqlite=connection.dialect.name == "sqlite")
+    for row in connection.execution_options(yield_per=_ROWS_PER_FETCH).execute(query):
+        yield _make_spend(row, len(tags))
+
+
 def _repriced_cost() -> sa.ColumnElement[float | None]:
     """The cost of the latest run, of each trace; null where there is none. Looked up by the index on `trace_id`."""
     query = sa.select(_R.cost_usd).where(_R.trace_id == _T.trace_id).order_by(_R.reprice_id.desc()).limit(1)
@@ -117,7 +128,7 @@ def _repriced_cost() -> sa.ColumnElement[float | None]:
 
 
 def _select_hours(
-    since: float | None, until: float | None, tags: Sequence[str], *, is_sqlite: bool
+    since: float | None, until: float | None, tags: Sequence[str], *, is_eval: bool | None, is_sqlite: bool
 ) -> sa.Select[*tuple[Any, ...]]:
     seconds = sa.cast(_T.started_at if is_sqlite else sa.func.floor(_T.started_at), sa.BigInteger)
     labels = (
@@ -129,6 +140,8 @@ def _select_hours(
     failed = sa.cast(_T.status == TraceStatus.FAILED.value, sa.Integer).label("failed")
     buckets = [_T[name] for name in USAGE_BUCKETS]
     traces = sa.select(*labels, failed, _T.cost_usd, _repriced_cost(), *buckets).where(*_is_ended(since, until))
+    if is_eval is not None:
+        traces = traces.where(_T.is_eval == is_eval)
     found = traces.subquery().c
     effective = sa.func.coalesce(found.repriced_usd, found.cost_usd)
     repriced = sa.cast(found.repriced_usd.is_not(None), sa.Integer).label("repriced")
@@ -159,7 +172,7 @@ def _make_spend(row: Sequence[Any], num_tags: int) -> SpendRow:
     provider, slash, model = endpoint_id.partition("/")
     return SpendRow(
         started_at=int(start),
-        provider=provider if slash else _OWN_PROVIDER,
+        provider=provider if slash else OWN_PROCESSOR,
         model=model if slash else endpoint_id,
         route=route or None,
         key=key_id or None,

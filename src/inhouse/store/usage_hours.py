@@ -7,23 +7,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from inhouse.domain import (
-    DAY_S,
-    HOUR_S,
-    PICO_PER_USD,
-    USAGE_BUCKETS,
-    ServiceTier,
-    TraceStatus,
-    Usage,
-    UsageRow,
-    from_pico_usd,
-)
-from inhouse.store.tables import TRACES, USAGE_RECORDS
+from inhouse.domain import DAY_S, HOUR_S, USAGE_BUCKETS, ServiceTier, Usage, UsageRow, from_pico_usd, read_service_tier
+from inhouse.store.spend import list_spend
+from inhouse.store.spend_rows import SpendRow
+from inhouse.store.tables import USAGE_RECORDS
 
 _ROWS_PER_FETCH = 5_000
-_OWN_PROVIDER = "own"
 _R = USAGE_RECORDS.c
-_T = TRACES.c
 _LABELS = ("provider", "model", "project", "key", "task", "template", "tier")
 
 
@@ -74,52 +64,28 @@ def _make_imported(row: Sequence[Any]) -> UsageRow:
 def list_trace_hours(
     connection: sa.Connection, since: float | None, until: float | None, *, source: str, is_eval: bool
 ) -> Iterator[UsageRow]:
-    """Rows of ended requests, by time and labels; failed ones without usage are left out, since nothing was answered.
-
-    The cost of each is rounded to pico-dollars before it is summed, so that the order of summing changes nothing.
-    """
-    is_sqlite = connection.dialect.name == "sqlite"
-    seconds = sa.cast(_T.started_at if is_sqlite else sa.func.floor(_T.started_at), sa.BigInteger)
-    start = (seconds - seconds % HOUR_S).label("start")
-    cost = sa.cast(sa.func.round(_T.cost_usd * PICO_PER_USD), sa.BigInteger).label("cost")
-    labels = (_T.endpoint_id, _T.route, _T.key_id, _T.task, _T.is_simulated)
-    states = (_T.input_uncached.is_(None).label("no_usage"), _T.cost_usd.is_(None).label("no_cost"))
-    buckets = [_T[name] if name in _T else sa.literal(0).label(name) for name in USAGE_BUCKETS]
-    part = (
-        sa.select(start, *labels, *states, cost, *buckets)
-        .where(
-            _T.open_json.is_not(None),
-            _T.is_eval == is_eval,
-            _T.status != TraceStatus.OPEN.value,
-            sa.or_(_T.status != TraceStatus.FAILED.value, _T.input_uncached.is_not(None)),
-            *_between(_T.started_at, since, until),
-        )
-        .subquery()
-    )
-    group = list(part.c)[: 1 + len(labels) + len(states)]
-    amounts = [sa.func.sum(column) for column in list(part.c)[len(group) :]]
-    query = sa.select(*group, sa.func.count(), *amounts).group_by(*group).order_by(*group)
-    for row in connection.execution_options(yield_per=_ROWS_PER_FETCH).execute(query):
-        yield _make_traced(source, row)
+    """Rows of ended requests, by time and labels; failed ones without usage are left out: nothing was answered."""
+    for row in list_spend(connection, since, until, is_eval=is_eval):
+        num_requests = row.num_requests if row.usage is None else row.num_requests + row.num_failed
+        if num_requests:
+            yield _make_traced(source, row, num_requests)
 
 
-def _make_traced(source: str, row: Sequence[Any]) -> UsageRow:
-    start, endpoint_id, route, key_id, task, is_simulated, has_no_usage, has_no_cost, num_requests, *rest = row
-    cost, *tokens = rest
-    provider, slash, model = endpoint_id.partition("/")
+def _make_traced(source: str, row: SpendRow, num_requests: int) -> UsageRow:
     return UsageRow(
         source=source,
-        started_at=int(start),
-        provider=provider if slash else _OWN_PROVIDER,
-        model=model if slash else endpoint_id,
-        project=route or None,
-        key=key_id or None,
-        task=task,
-        is_simulated=bool(is_simulated),
+        started_at=row.started_at,
+        provider=row.provider,
+        model=row.model,
+        project=row.route,
+        key=row.key,
+        task=row.task,
+        tier=read_service_tier(row.tier),
+        is_simulated=row.is_simulated,
         num_requests=num_requests,
-        usage=None if has_no_usage else Usage(*(int(count or 0) for count in tokens)),
-        stated_usd=None if has_no_cost else from_pico_usd(int(cost)),
-        num_unpriced=num_requests if has_no_cost else 0,
+        usage=row.usage,
+        stated_usd=row.cost_usd,
+        num_unpriced=num_requests if row.cost_usd is None else 0,
     )
 
 

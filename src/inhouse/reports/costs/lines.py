@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from inhouse.domain import HOUR_S, OWN_PROCESSOR, ServiceTier, Usage, UsageRow
+from inhouse.domain import HOUR_S, OWN_PROCESSOR, ServiceTier, Usage, UsageRow, read_service_tier
 from inhouse.reports.pricing import Pricer
 from inhouse.store import EVALS_SOURCE, TRACES_SOURCE, SpendRow
 
@@ -89,7 +89,7 @@ def read_spend(rows: Iterable[SpendRow], tags: Sequence[str] = ()) -> Iterator[C
             key=row.key,
             task=row.task,
             tags=tuple(zip(tags, row.tags, strict=True)),
-            tier=_find_tier(row.tier),
+            tier=read_service_tier(row.tier),
             is_simulated=row.is_simulated,
             num_requests=row.num_requests,
             num_failed=row.num_failed,
@@ -127,8 +127,3 @@ def read_imported(rows: Iterable[UsageRow], pricer: Pricer, tags: Sequence[str] 
             usd=usd,
             basis=basis,
         )
-
-
-def _find_tier(name: str | None) -> ServiceTier:
-    """The tariff as the price book names it; one that it does not know is priced like the standard one."""
-    return next((tier for tier in ServiceTier if tier.value == name), ServiceTier.STANDARD)
