@@ -2,13 +2,12 @@
 
 import json
 import socket
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from inhouse.cli.app import main
+from cli.shell import run
 from inhouse.domain import Signals, TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
 from inhouse.store import SpoolCursor, open_store
 
@@ -34,14 +33,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("inhouse.cli.terminal.out._width", 160)
     monkeypatch.setattr("inhouse.cli.terminal.err._width", 160)
     return tmp_path
-
-
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["inhouse", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
 
 
 @pytest.mark.parametrize(

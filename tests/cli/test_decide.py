@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from inhouse.cli.app import main
+from cli.shell import run
 from inhouse.domain import TraceClose, TraceOpen, TraceStatus, Usage, UsageBasis
 from inhouse.store import SpoolCursor, open_store
 
@@ -37,14 +36,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("inhouse.cli.terminal.out._width", 110)
     monkeypatch.setattr("inhouse.cli.terminal.err._width", 160)
     return tmp_path
-
-
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["inhouse", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
 
 
 @pytest.fixture

@@ -243,6 +243,15 @@ class TestUsage:
         assert "the export says that more pages follow: it is not whole" in notes
         assert "10 records left out: failed requests without usage" in read_example("litellm-spend")[0].source.notes
 
+    def test_a_page_that_the_next_file_goes_on_with_is_whole(self, tmp_path: Path) -> None:
+        first, second = tmp_path / "first.json", tmp_path / "second.json"
+        page = json.loads(Path(write_openai(first, {0: 10})).read_text())
+        first.write_text(json.dumps({**page, "has_more": True}))
+        write_openai(second, {1: 10})
+        whole = "the export says that more pages follow: it is not whole"
+        assert whole in read_usage([str(first)], None, None, None).source.notes
+        assert whole not in read_usage([str(first), str(second)], None, None, None).source.notes
+
     def test_a_file_without_usage_overlaps_with_none(self, tmp_path: Path) -> None:
         empty = tmp_path / "empty.json"
         empty.write_text(json.dumps({"object": "page", "data": [], "has_more": False, "next_page": None}))

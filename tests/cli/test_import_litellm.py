@@ -1,7 +1,6 @@
 """`inhouse import litellm`: every key has one fate, no secret is copied, and what is written says the same."""
 
 import io
-import sys
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -13,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from cli.shell import run
 from inhouse.catalog import load_price_book
-from inhouse.cli.app import main
 from inhouse.cli.config import Configuration, load_config_text
 from inhouse.cli.litellm import (
     Imported,
@@ -41,14 +40,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("inhouse.cli.terminal.out._width", 200)
     monkeypatch.setattr("inhouse.cli.terminal.err._width", 200)
     return tmp_path
-
-
-def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["inhouse", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    captured = capsys.readouterr()
-    return int(ended.value.code or 0), captured.out, captured.err
 
 
 def imported(folder: Path, config: str | dict[str, Any], *models: str) -> Imported:

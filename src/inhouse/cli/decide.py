@@ -20,7 +20,7 @@ from inhouse.cli.deciding.collector import rest_collector
 from inhouse.cli.deciding.rates import read_rates
 from inhouse.cli.deciding.typed import read_gpus, read_model, read_settings
 from inhouse.cli.deciding.usage import read_usage
-from inhouse.cli.installation import DEFAULT_FILE, JsonOption, read_configuration
+from inhouse.cli.installation import JsonOption, find_configuration
 from inhouse.cli.terminal import out, print_json
 from inhouse.domain import ConfigError
 from inhouse.planning import CompanyFacts
@@ -117,7 +117,7 @@ def decide(
 
     Exit code 0 whatever the answer. Starts nothing, sends nothing.
     """
-    configuration = _load(config)
+    configuration = find_configuration(config)
     typed = _Typed(spend, model, input_tokens, output_tokens)
     today = datetime.now(UTC).date()
     catalog = load_catalog()
@@ -147,13 +147,6 @@ class _Typed:
     model: str | None
     input_tokens: float | None
     output_tokens: float | None
-
-
-def _load(config: Path | None) -> Configuration | None:
-    """The file that was named, else inhouse.yaml where it is; none is needed."""
-    if config is None and not DEFAULT_FILE.exists():
-        return None
-    return read_configuration(config or DEFAULT_FILE)
 
 
 def _read_traffic(

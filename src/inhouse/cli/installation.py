@@ -39,6 +39,18 @@ def read_configuration(file: Path) -> Configuration:
     return load_config(file, _Environment(os.environ))
 
 
+def find_configuration(config: Path | None, store: str | None = None) -> Configuration | None:
+    """The named file; where neither file nor store is named, the one in the working directory, if there is one.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    path = config
+    if path is None and store is None and DEFAULT_FILE.exists():
+        path = DEFAULT_FILE
+    return None if path is None else read_configuration(path)
+
+
 @contextlib.contextmanager
 def open_installation(file: Path) -> Generator[Installation]:
     """Open the installation of a file; environment variables that only running needs may be missing.

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from inhouse.cli.installation import DEFAULT_FILE, find_store_url
+from inhouse.cli.installation import DEFAULT_FILE, JsonOption, find_store_url
 from inhouse.cli.terminal import err, out, print_json
 from inhouse.cli.usage_files import (
     ReadOptions,
@@ -44,7 +44,6 @@ StoreOption = Annotated[
     str | None, typer.Option("--store", help=f"Keep it in this store: a database URL. Otherwise {DEFAULT_STORE}.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only read and sum up; keep nothing.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 AccountOption = Annotated[
     str, typer.Option(help="A name for the account, where two of them have equal labels (two organisations).")
 ]
@@ -232,7 +231,7 @@ def _run(
                 result = _import_file(path, order.format, ReadOptions(mapping or {}, account), store, sums)
                 results.append(result)
         finally:  # what was read before a file that cannot be is said too
-            _settle_pages(results)
+            settle_pages(results)
             for result in () if as_json else results:
                 show_file(result)
         overlaps = [] if store is None else _find_other_sources(store, results)
@@ -245,7 +244,7 @@ def _run(
     _show_next(order, results, rows, label)
 
 
-def _settle_pages(results: Sequence[FileResult]) -> None:
+def settle_pages(results: Sequence[FileResult | UsageFile]) -> None:
     """Where a page says that more follow, and another file begins where it ends, nothing is missing."""
     starts = {(result.format, result.report.since) for result in results}
     for result in results:
@@ -256,7 +255,7 @@ def _settle_pages(results: Sequence[FileResult]) -> None:
 def _import_file(
     path: Path, wanted: UsageFormat | None, options: ReadOptions, store: Store | None, sums: HourSums
 ) -> FileResult:
-    with _progress(path) as advance:
+    with show_progress(path) as advance:
         usage = read_usage_file(path, wanted, ReadOptions(options.mapping, options.account, advance))
         records = _sum_on_the_way(usage.records, sums)
         counts: ImportCounts | None = None
@@ -350,7 +349,7 @@ def _open(url: str, *, must_exist: bool = False) -> Generator[Store]:
 
 
 @contextmanager
-def _progress(path: Path) -> Generator[Callable[[int], None]]:
+def show_progress(path: Path) -> Generator[Callable[[int], None]]:
     """A bar on the error stream, for files that take a while and people who watch."""
     size = path.stat().st_size if path.exists() else 0
     columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())

@@ -15,7 +15,7 @@ import typer
 from inhouse.catalog import PriceBook, load_price_book
 from inhouse.cli.config import Configuration
 from inhouse.cli.deciding.rates import read_rates
-from inhouse.cli.installation import DEFAULT_FILE, read_configuration
+from inhouse.cli.installation import DEFAULT_FILE, find_configuration
 from inhouse.control.pricing import SIMULATED_ROWS, price_deployment, price_list_model, price_provider_model
 from inhouse.domain import ConfigError, PriceVector
 from inhouse.reports.costs import DOLLARS, CostLine, Currency, read_imported, read_spend
@@ -116,18 +116,6 @@ def open_books(config: Path | None, store: str | None) -> Generator[CostBooks]:
             listed=Pricer(book, listed),
             currency=_read_currency(configuration),
         )
-
-
-def find_configuration(config: Path | None, store: str | None) -> Configuration | None:
-    """The named file; where neither file nor store is named, the one in the working directory, if there is one.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    path = config
-    if path is None and store is None and DEFAULT_FILE.exists():
-        path = DEFAULT_FILE
-    return None if path is None else read_configuration(path)
 
 
 def _read_currency(configuration: Configuration | None) -> Currency:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -19,8 +19,6 @@ class Union:
     """
 
     records: dict[tuple[str, str], UsageRecord] = field(default_factory=dict[tuple[str, str], UsageRecord])
-    files: list[UsageFile] = field(default_factory=list[UsageFile])
-    """Read whole."""
     num_repeated: int = 0
 
     def add(self, record: UsageRecord) -> None:
@@ -32,12 +30,16 @@ class Union:
         if known is None or _measure(record) >= _measure(known):
             self.records[key] = record
 
-    def list_notes(self) -> Iterator[str]:
-        """What was left out, and what may count twice all the same."""
+    def list_notes(self, files: Sequence[UsageFile]) -> Iterator[str]:
+        """What was left out, and what may count twice all the same. `files` are those that were added, read whole."""
         if self.num_repeated:
             yield f"{self.num_repeated:,} records stood in another of the files already and counted once"
-        for one, other in combinations(self.files, 2):
-            if one.format is other.format and _overlap(one, other) and _group(one) != _group(other):
+        for one, other in combinations(files, 2):
+            if (
+                one.format is other.format
+                and _overlap(one, other)
+                and describe_grouping(one.report) != describe_grouping(other.report)
+            ):
                 yield (
                     f"{one.path.name} and {other.path.name} cover the same time by other labels: what stands in both "
                     "counts twice"
@@ -53,7 +55,3 @@ def _overlap(one: UsageFile, other: UsageFile) -> bool:
     if first.since is None or first.until is None or second.since is None or second.until is None:
         return False
     return first.since < second.until and second.since < first.until
-
-
-def _group(file: UsageFile) -> str:
-    return describe_grouping(file.report)

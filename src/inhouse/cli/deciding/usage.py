@@ -7,23 +7,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
 from inhouse.cli.config import Configuration
 from inhouse.cli.deciding.union import Union
-from inhouse.cli.terminal import err
-from inhouse.cli.usage_files import ReadOptions, Report, UsageFormat, example_file, read_usage_file
-from inhouse.cli.usage_imports import DEFAULT_STORE
+from inhouse.cli.usage_files import ReadOptions, Report, UsageFile, UsageFormat, example_file, read_usage_file
+from inhouse.cli.usage_imports import DEFAULT_STORE, settle_pages, show_progress
 from inhouse.domain import ConfigError, UsageRow
 from inhouse.planning import HourSums
 from inhouse.reports.decision import Basis, Source
-from inhouse.store import TRACES_SOURCE, open_store
+from inhouse.store import EVALS_SOURCE, TRACES_SOURCE, open_store
 
 FROM_TRACES = "traces"
 FROM_IMPORTS = "imported"
 _EXAMPLE = "example:"
 _STORES = ("sqlite:///", "postgresql://")
-_PROGRESS_FROM_BYTES = 20_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +64,7 @@ def _read_store(name: str, configuration: Configuration | None, store_url: str |
     with open_store(url) as store:
         is_traces = name == FROM_TRACES
         known = list(store.usage.hours(sources=[TRACES_SOURCE] if is_traces else None))
-    rows = known if is_traces else [row for row in known if row.source not in {TRACES_SOURCE, "evals"}]
+    rows = known if is_traces else [row for row in known if row.source not in {TRACES_SOURCE, EVALS_SOURCE}]
     if not rows:
         words = "inhouse has recorded no request yet" if is_traces else "nothing was imported into it yet"
         fix = "Send traffic through it first." if is_traces else "`inhouse import --help` lists the formats."
@@ -80,14 +76,15 @@ def _read_store(name: str, configuration: Configuration | None, store_url: str |
 
 
 def _read_files(names: Sequence[str], invoice: Decimal | None) -> Read:
-    sums, notes = HourSums(), list[str]()
+    sums = HourSums()
     union = Union() if len(names) > 1 else None
-    for name in names:
-        notes += _add_file(_find_file(name), sums if union is None else union)
+    files = [_add_file(_find_file(name), sums if union is None else union) for name in names]
+    settle_pages(files)
+    notes = [note for file in files for note in _list_notes(file.report)]
     if union is not None:
         for record in union.records.values():
             sums.add(record)
-        notes += union.list_notes()
+        notes += union.list_notes(files)
     is_example = any(name.startswith(_EXAMPLE) or Path(name).name.startswith("example-") for name in names)
     labels = tuple(Path(name).name for name in names)
     source = Source(basis=Basis.IMPORTED, names=labels, is_example=is_example, invoice_usd=invoice, notes=tuple(notes))
@@ -105,18 +102,13 @@ def _find_file(name: str) -> Path:
     return example_file(example)
 
 
-def _add_file(path: Path, into: HourSums | Union) -> list[str]:
-    """Add a file's records, each once; returns the report's warnings."""
-    bar = Progress(TextColumn(f"reading {path.name}"), BarColumn(), TimeRemainingColumn(), console=err, transient=True)
-    with bar:
-        task = bar.add_task("read", total=None, visible=False)
-        file = read_usage_file(path, options=ReadOptions(advance=lambda num_bytes: bar.advance(task, num_bytes)))
-        bar.update(task, total=file.num_bytes, visible=file.num_bytes >= _PROGRESS_FROM_BYTES)
+def _add_file(path: Path, into: HourSums | Union) -> UsageFile:
+    """Add a file's records, each once; returns the file, read whole."""
+    with show_progress(path) as advance:
+        file = read_usage_file(path, options=ReadOptions(advance=advance))
         for record in file.records:
             into.add(record)
-    if isinstance(into, Union):
-        into.files.append(file)
-    return _list_notes(file.report)
+    return file
 
 
 def _list_notes(report: Report) -> list[str]:

@@ -8,7 +8,7 @@ from inhouse.cli.invoice_files.charges import Charge, Charges, find_day, find_mo
 from inhouse.cli.usage_files.labels import quote
 from inhouse.cli.usage_files.opening import read_table
 from inhouse.cli.usage_files.reading import Place, Reading
-from inhouse.domain import ConfigError
+from inhouse.domain import DAY_S, ConfigError
 
 FIELDS: dict[str, tuple[str, ...]] = {
     "date": ("day", "usage_date", "start_time", "start", "period_start", "charge_period_start", "chargeperiodstart"),
@@ -69,7 +69,7 @@ def _find_period(
         end = parse_start(reading, place, "until", values["until"]) if values.get("until") else find_day(start)[1]
         if end <= start:
             raise reading.refuse("It ends before it begins.", line=place.line)
-        return (start, end), "day" if end - start <= 86_400 else "month"
+        return (start, end), "day" if end - start <= DAY_S else "month"
     if values.get("month"):
         word = values["month"]
         return find_month(parse_start(reading, place, "month", f"{word}-01" if len(word) == _MONTH_CHARS else word)), (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -36,6 +37,14 @@ class Requests:
             return False
         report.keep(record)
         return True
+
+
+def admit_requests(report: Report, records: Iterable[UsageRecord | None]) -> Iterator[UsageRecord]:
+    """The records of single requests, each once; None stands for one that was left out."""
+    requests = Requests(report)
+    for record in records:
+        if record is not None and requests.admit(record):
+            yield record
 
 
 @dataclass(slots=True)

@@ -13,10 +13,10 @@ from decimal import Decimal
 import msgspec
 from msgspec import Struct, field
 
-from inhouse.cli.usage_files.intake import Requests, make_key
+from inhouse.cli.usage_files.intake import admit_requests, make_key
 from inhouse.cli.usage_files.labels import clean_id, clean_label, name_model, quote
-from inhouse.cli.usage_files.reading import Place, Reading, read_entries
-from inhouse.cli.usage_files.values import parse_moment, parse_usd
+from inhouse.cli.usage_files.reading import Place, Reading, parse_start, read_entries
+from inhouse.cli.usage_files.values import parse_usd
 from inhouse.domain import MOMENT_S, USAGE_BUCKETS, ServiceTier, UsageRecord
 
 SOURCE = "langfuse"
@@ -74,11 +74,8 @@ def read_langfuse(reading: Reading) -> Iterator[UsageRecord]:
     Raises:
         ConfigError: it is malformed; names file, line or path.
     """
-    intake = Requests(reading.report)
-    for place, entry in _read_rows(reading):
-        record = _make_record(reading, place, entry)
-        if record is not None and intake.admit(record):
-            yield record
+    records = (_make_record(reading, place, entry) for place, entry in _read_rows(reading))
+    return admit_requests(reading.report, records)
 
 
 def _read_rows(reading: Reading) -> Iterator[tuple[Place, Entry]]:
@@ -102,7 +99,7 @@ def _make_record(reading: Reading, place: Place, entry: Entry) -> UsageRecord | 
         reading.report.skip("failed requests without usage")
         return None
     provider, model = name_model(None, entry.model or entry.provided_model or entry.provided_model_2)
-    started_at = _find_start(reading, place, entry)
+    started_at = parse_start(reading, place, entry.started or entry.started_2 or "")
     return UsageRecord(
         SOURCE,
         clean_id(entry.id) if entry.id else make_key(started_at, model, entry.name, tokens),
@@ -119,13 +116,6 @@ def _make_record(reading: Reading, place: Place, entry: Entry) -> UsageRecord | 
         *(tokens or (None,) * len(USAGE_BUCKETS)),
         stated_pico_usd=_find_cost(reading, place, entry, has_tokens=bool(tokens and any(tokens))),
     )
-
-
-def _find_start(reading: Reading, place: Place, entry: Entry) -> int:
-    try:
-        return parse_moment(entry.started or entry.started_2 or "")
-    except ValueError as error:
-        raise reading.refuse(f"startTime {error}.", line=place.line, path=place.within("startTime").path) from None
 
 
 def _find_task(entry: Entry) -> str | None:

@@ -16,10 +16,10 @@ from typing import TypeVar
 import msgspec
 from msgspec import Struct
 
-from inhouse.cli.usage_files.intake import Requests, make_key
+from inhouse.cli.usage_files.intake import admit_requests, make_key
 from inhouse.cli.usage_files.labels import clean_id, clean_label, find_tier, name_model
-from inhouse.cli.usage_files.reading import Place, Reading, read_entries
-from inhouse.cli.usage_files.values import Count, parse_moment, parse_usd
+from inhouse.cli.usage_files.reading import Place, Reading, parse_start, read_entries
+from inhouse.cli.usage_files.values import Count, parse_usd
 from inhouse.domain import MOMENT_S, ServiceTier, UsageRecord
 
 SOURCE = "litellm-spend"
@@ -115,11 +115,8 @@ def read_litellm_spend(reading: Reading) -> Iterator[UsageRecord]:
     Raises:
         ConfigError: it is malformed; names file, line or path.
     """
-    intake = Requests(reading.report)
-    for place, entry in _read_rows(reading):
-        record = _make_record(reading, place, entry)
-        if record is not None and intake.admit(record):
-            yield record
+    records = (_make_record(reading, place, entry) for place, entry in _read_rows(reading))
+    return admit_requests(reading.report, records)
 
 
 def _read_rows(reading: Reading) -> Iterator[tuple[Place, Entry]]:
@@ -143,7 +140,7 @@ def _make_record(reading: Reading, place: Place, entry: Entry) -> UsageRecord | 
         report.skip("answered by LiteLLM's own cache: no provider was called")
         return None
     provider, model = name_model(entry.custom_llm_provider or None, entry.model)
-    started_at = _find_start(reading, place, entry)
+    started_at = parse_start(reading, place, entry.started if entry.started is not None else "")
     return UsageRecord(
         SOURCE,
         clean_id(entry.request_id)
@@ -162,13 +159,6 @@ def _make_record(reading: Reading, place: Place, entry: Entry) -> UsageRecord | 
         *split.tokens,
         stated_pico_usd=_find_spend(reading, place, entry, is_empty=split.is_empty),
     )
-
-
-def _find_start(reading: Reading, place: Place, entry: Entry) -> int:
-    try:
-        return parse_moment(entry.started if entry.started is not None else "")
-    except ValueError as error:
-        raise reading.refuse(f"startTime {error}.", line=place.line, path=place.within("startTime").path) from None
 
 
 def _find_spend(reading: Reading, place: Place, entry: Entry, *, is_empty: bool) -> int | None:

@@ -12,6 +12,7 @@ import msgspec
 from inhouse.cli.usage_files.labels import quote
 from inhouse.cli.usage_files.opening import Advance, OpenedFile, Shape, read_document, read_lines, read_table
 from inhouse.cli.usage_files.report import Report
+from inhouse.cli.usage_files.values import parse_moment
 from inhouse.domain import ConfigError, SourceLocation
 
 T = TypeVar("T")
@@ -55,6 +56,18 @@ class Place(msgspec.Struct, frozen=True, gc=False):
         """A place inside this one."""
         joined = path if not self.path else f"{self.path}{path}" if path.startswith("[") else f"{self.path}.{path}"
         return Place(self.line, joined)
+
+
+def parse_start(reading: Reading, place: Place, value: str | float) -> int:
+    """Unix seconds of a request's `startTime`.
+
+    Raises:
+        ConfigError: it is no time.
+    """
+    try:
+        return parse_moment(value)
+    except ValueError as error:
+        raise reading.refuse(f"startTime {error}.", line=place.line, path=place.within("startTime").path) from None
 
 
 def read_entries(reading: Reading, kind: type[T]) -> Iterator[tuple[Place, T]]:
