@@ -2,7 +2,14 @@
 
 from inhouse.planning.economics.assumptions import Assumption, Assumptions, Owner, read_assumption
 from inhouse.planning.economics.candidates import UseCaseTraffic, measure_moves, measure_requests_per_second
-from inhouse.planning.economics.costs import HOURS_PER_MONTH, SECONDS_PER_MONTH, Fleet, OptionCosts, cost_options
+from inhouse.planning.economics.costs import (
+    HOURS_PER_MONTH,
+    SECONDS_PER_MONTH,
+    Fleet,
+    OptionCosts,
+    Values,
+    cost_options,
+)
 from inhouse.planning.economics.decision import (
     Band,
     BreakEven,
@@ -41,6 +48,7 @@ __all__ = [
     "TornadoBar",
     "Trial",
     "UseCaseTraffic",
+    "Values",
     "Worth",
     "cost_options",
     "decide",

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from inhouse.domain import DAY_S
 from inhouse.reports.costs.currency import Currency
 from inhouse.reports.costs.lines import CostLine
 from inhouse.store import EVALS_SOURCE, TRACES_SOURCE, InvoiceLine
 
-_DAY_S = 86_400
 _MAX_NAMED = 3
 _OURS = frozenset({TRACES_SOURCE, EVALS_SOURCE})
 
@@ -161,25 +161,25 @@ def _explain_coverage(charges: Sequence[tuple[InvoiceLine, Decimal]]) -> list[st
     first, last = min(charge.started_at for charge, _ in charges), max(charge.ended_at for charge, _ in charges)
     if _month(first - 1) != _month(first) and _month(last) != _month(last - 1):
         return []
-    days = _name_span(first // _DAY_S, (last - 1) // _DAY_S)
+    days = _name_span(first // DAY_S, (last - 1) // DAY_S)
     return [f"charges are there for {days} alone: only that is compared"]
 
 
 def _explain_days(held: Sequence[CostLine], charges: Sequence[tuple[InvoiceLine, Decimal]]) -> list[str]:
     """Days that were charged and on which inhouse saw nothing: requests that went around it."""
-    seen = {line.started_at // _DAY_S for line in held}
+    seen = {line.started_at // DAY_S for line in held}
     missing: dict[int, Decimal] = defaultdict(Decimal)
     for charge, usd in charges:
-        if charge.ended_at - charge.started_at <= _DAY_S and charge.started_at // _DAY_S not in seen and usd > 0:
-            missing[charge.started_at // _DAY_S] += usd
+        if charge.ended_at - charge.started_at <= DAY_S and charge.started_at // DAY_S not in seen and usd > 0:
+            missing[charge.started_at // DAY_S] += usd
     if missing:
         days = _name_days(sorted(missing))
         return [f"${_sum(missing.values()):,.2f} charged on {days} on which inhouse saw no request of it"]
-    whole = [charge for charge, _ in charges if charge.ended_at - charge.started_at > _DAY_S]
+    whole = [charge for charge, _ in charges if charge.ended_at - charge.started_at > DAY_S]
     if not whole:
         return []
     first, last = min(charge.started_at for charge in whole), max(charge.ended_at for charge in whole)
-    unseen = [day for day in range(first // _DAY_S, last // _DAY_S) if day not in seen]
+    unseen = [day for day in range(first // DAY_S, last // DAY_S) if day not in seen]
     return [f"inhouse saw no request of it on {_name_days(unseen)} of the charged period"] if unseen else []
 
 
@@ -223,12 +223,12 @@ def _is_same(charged: str, seen: str) -> bool:
 
 
 def _name_days(days: Sequence[int]) -> str:
-    first = datetime.fromtimestamp(days[0] * _DAY_S, UTC).date()
+    first = datetime.fromtimestamp(days[0] * DAY_S, UTC).date()
     return f"{first}" if len(days) == 1 else f"{len(days)} days (first {first})"
 
 
 def _name_span(first: int, last: int) -> str:
-    days = [datetime.fromtimestamp(day * _DAY_S, UTC).date().isoformat() for day in (first, last)]
+    days = [datetime.fromtimestamp(day * DAY_S, UTC).date().isoformat() for day in (first, last)]
     return days[0] if first == last else " to ".join(days)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
+from inhouse.domain import DAY_S
 from inhouse.reports.costs.currency import Currency
 from inhouse.reports.costs.elsewhere import Elsewhere
 from inhouse.reports.costs.grouping import CostGroup, CostSums, CostTotals, label_line
@@ -132,7 +133,7 @@ class _Overlap:
         if line.provider is None or line.is_simulated or line.is_own:
             return
         is_ours = line.source in {TRACES_SOURCE, EVALS_SOURCE}
-        (self._traced if is_ours else self._imported).add((line.provider, line.started_at // 86_400))
+        (self._traced if is_ours else self._imported).add((line.provider, line.started_at // DAY_S))
 
     def providers(self) -> tuple[str, ...]:
         return tuple(sorted({provider for provider, _ in self._traced & self._imported}))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 
-from inhouse.catalog import LearnRow, TokenPriceRow, load_assumptions
+from inhouse.catalog import TokenPriceRow
 from inhouse.domain import ConfigError
 from inhouse.planning import LicenceVerdict
 from inhouse.planning.economics import (
@@ -17,6 +17,7 @@ from inhouse.planning.economics import (
     OptionId,
     Terms,
     UseCaseTraffic,
+    Values,
     decide,
     measure_moves,
     measure_requests_per_second,
@@ -70,15 +71,16 @@ def make_report(prepared: Prepared, bill: Bill, making: Making) -> DecisionRepor
     """
     _refuse_nothing_left(prepared)
     decision = decide(prepared.question, num_draws=making.num_draws, seed=making.seed)
+    values = prepared.question.assumptions.draw(making.num_draws, making.seed)
     return DecisionReport(
         decision=decision,
         scope=bill.scope,
-        use_cases=_judge_use_cases(prepared, decision, bill),
+        use_cases=_judge_use_cases(prepared, decision, bill, values),
         reconciliation=bill.reconciliation,
-        open_model=_describe_model(prepared, decision),
+        open_model=_describe_model(prepared, values),
         commitments=tuple(_describe_commitment(order) for order in prepared.committed),
         coverage=replace(bill.coverage, notes=(*bill.coverage.notes, *_list_endings(prepared, making.made_on))),
-        learn=_list_learning(),
+        learn=prepared.learn,
         command=making.command,
         made_on=making.made_on,
         version=making.version,
@@ -111,13 +113,12 @@ def find_moving_option(decision: Decision) -> OptionId | None:
     return min(found, key=lambda option: decision.result(option).total_usd.mean, default=None)
 
 
-def _judge_use_cases(prepared: Prepared, decision: Decision, bill: Bill) -> tuple[UseCaseLine, ...]:
+def _judge_use_cases(prepared: Prepared, decision: Decision, bill: Bill, values: Values) -> tuple[UseCaseLine, ...]:
     """The use cases with what moving each saves; the one that saves most, of those that may move, is the candidate."""
     option = find_moving_option(decision)
     known = [item for item in bill.traffic if item is not None]
     if option is None or not known:
         return bill.use_cases
-    values = prepared.question.assumptions.draw(decision.num_draws, decision.seed)
     bands = measure_moves(values, prepared.question.fleet, option, known, decision.num_draws)
     by_name = {item.name: band for item, band in zip(known, bands, strict=True)}
     lines = [replace(line, moved_saving_usd=by_name.get(line.name)) for line in bill.use_cases]
@@ -135,12 +136,12 @@ def _find_candidate(lines: Sequence[UseCaseLine]) -> UseCaseLine | None:
     return max(plain, key=lambda line: line.moved_saving_usd.p50 if line.moved_saving_usd else 0.0, default=None)
 
 
-def _describe_model(prepared: Prepared, decision: Decision) -> OpenModelFacts:
+def _describe_model(prepared: Prepared, values: Values) -> OpenModelFacts:
     capacity, licence, hosted = prepared.capacity, prepared.licence, prepared.hosted
     rate: Band | None = None
     basis: str | None = None
     if capacity is not None:
-        rate = measure_requests_per_second(prepared.question.assumptions.draw(decision.num_draws, decision.seed))
+        rate = measure_requests_per_second(values)
         basis = f"{capacity.basis}: {capacity.method}; P90 of the error {float(capacity.relative_error):.0%}"
         basis += "; of a nominal request, as none is counted" if prepared.is_request_nominal else ""
     return OpenModelFacts(
@@ -191,7 +192,3 @@ def _list_endings(prepared: Prepared, today: date) -> Iterator[str]:
                 f"{order.count} × {order.gpu} are committed until {order.until} only; after it, for the rest of the "
                 f"{months:g} months, they count as rented on demand"
             )
-
-
-def _list_learning() -> dict[str, LearnRow]:
-    return {row.name: row.learn for row in load_assumptions() if row.learn is not None}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 from inhouse.catalog import CapacityRow, Catalog, MachineRow, MachineTerms, TokenPriceRow, Unit
 from inhouse.domain import ConfigError
+from inhouse.planning import read_token_price
 from inhouse.planning.economics import Assumption, Assumptions, Owner
 from inhouse.reports.decision.inputs import Ask, Traffic, TypedRange
 
@@ -117,13 +118,14 @@ def _read_hosted(hosted: tuple[TokenPriceRow, ...]) -> Iterator[Assumption]:
     source = f"{middle.provider}, list price checked {middle.checked_on}"
     if len(hosted) > 1:
         source += f"; the middle of {len(hosted)} hosts, {cheapest.provider} is the cheapest"
-    rates: dict[str, Callable[[TokenPriceRow], Decimal]] = {
-        "input": lambda row: row.input_usd_per_mtok,
-        "cached": _cached_rate,
-        "output": lambda row: row.output_usd_per_mtok,
+    prices = [read_token_price(row) for row in (cheapest, middle, dear)]
+    rates = {
+        "input": [price.input_usd_per_mtok for price in prices],
+        "cached": [price.cache_read_usd_per_mtok for price in prices],
+        "output": [price.output_usd_per_mtok for price in prices],
     }
-    for name, read in rates.items():
-        low, mid, high = (float(read(row)) for row in (cheapest, middle, dear))
+    for name, found in rates.items():
+        low, mid, high = (float(rate) for rate in found)
         label = f"price of {'cached input' if name == 'cached' else name} at a hosted-open API"
         bounds = (min(low, mid), mid, max(mid, high))
         yield _make(f"hosted_{name}_usd_per_mtok", label, bounds, Unit.USD_PER_MTOK, (Owner.CATALOG, source))
@@ -132,10 +134,6 @@ def _read_hosted(hosted: tuple[TokenPriceRow, ...]) -> Iterator[Assumption]:
 def pick_host(hosted: tuple[TokenPriceRow, ...]) -> TokenPriceRow:
     """The host whose price stands for all: the middle one, cheapest first; the cheapest may not be the one to trust."""
     return hosted[len(hosted) // 2]
-
-
-def _cached_rate(row: TokenPriceRow) -> Decimal:
-    return row.input_usd_per_mtok if row.cache_read_usd_per_mtok is None else row.cache_read_usd_per_mtok
 
 
 def _read_capacity(capacity: CapacityRow | None, catalog: Catalog, at: date) -> Iterator[Assumption]:

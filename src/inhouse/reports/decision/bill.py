@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import msgspec
 
-from inhouse.domain import ConfigError, Usage, UsageRow
+from inhouse.domain import OWN_PROCESSOR, ConfigError, Usage, UsageRow
 from inhouse.planning import (
     Known,
     ModelUsage,
@@ -30,7 +30,6 @@ from inhouse.reports.decision.report import Basis, Coverage, Reconciliation, Sco
 from inhouse.reports.decision.sums import RowCost, Sums, add_costs, cost_row, find_rates
 from inhouse.reports.pricing import Pricer
 
-OWN_PROVIDER = "own"
 _NOMINAL_TOKENS = 2_400
 """Tokens of the request that stands in where a source counts none: costs follow tokens, its size changes none."""
 _SHORT_TOKENS, _LONG_TOKENS = 4_000, 32_000
@@ -134,7 +133,7 @@ def read_bill(rows: Sequence[UsageRow], pricer: Pricer, source: Source) -> tuple
     Raises:
         ConfigError: there are no rows, or none has a price.
     """
-    paid = [row for row in rows if row.provider != OWN_PROVIDER]
+    paid = [row for row in rows if row.provider != OWN_PROCESSOR]
     num_backdated = pricer.num_backdated
     costs = [cost_row(row, pricer) for row in paid]
     num_backdated = pricer.num_backdated - num_backdated
@@ -162,7 +161,7 @@ def read_bill(rows: Sequence[UsageRow], pricer: Pricer, source: Source) -> tuple
         cost = add_costs(own)
         lines.append(_describe(case, cost, month, total.usd, frozenset(item.row.template for item in own)))
         moves.append(_make_case_traffic(case, cost, _sum_counted(own), month))
-    num_own = sum(row.num_requests or 0 for row in rows if row.provider == OWN_PROVIDER)
+    num_own = sum(row.num_requests or 0 for row in rows if row.provider == OWN_PROCESSOR)
     bill = Bill(
         scope=_make_scope(profile, paid, source),
         use_cases=tuple(lines),

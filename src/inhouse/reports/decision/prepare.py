@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 
-from inhouse.catalog import CapacityRow, Catalog, MachineTerms, ModelRow, TokenPriceRow, load_assumptions
+from inhouse.catalog import CapacityRow, Catalog, LearnRow, MachineTerms, ModelRow, TokenPriceRow, load_assumptions
 from inhouse.domain import ConfigError
 from inhouse.planning import CompanyFacts, LicenceState, LicenceVerdict, judge_model
 from inhouse.planning.economics import (
@@ -40,6 +40,8 @@ class Prepared:
     """Requests are not counted: figures per request are those of a nominal one."""
     other_models: tuple[str, ...]
     """Open models that have a capacity or a hosted price too."""
+    learn: Mapping[str, LearnRow]
+    """By assumption: what finding out takes."""
 
 
 def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prepared:
@@ -53,7 +55,8 @@ def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prep
     licence = judge_model(model, catalog, company, at)
     orders = tuple(_name_gpu(order, catalog, at) for order in ask.orders)
     committed = tuple(order for order in orders if order.terms in _COMMITTED or order.usd is not None)
-    reference = Assumptions({row.name: read_assumption(row) for row in load_assumptions()})
+    ranges = load_assumptions()
+    reference = Assumptions({row.name: read_assumption(row) for row in ranges})
     capacity = _find_capacity(catalog.capacity_of(model.model, at), orders, ask, catalog, reference, at)
     hosted = _find_hosted(model, ask, catalog, at)
     assumptions = assume(ask, catalog, reference=reference, capacity=capacity, hosted=hosted, at=at)
@@ -78,6 +81,7 @@ def prepare(ask: Ask, catalog: Catalog, company: CompanyFacts, at: date) -> Prep
         committed=committed,
         is_request_nominal=ask.traffic.is_request_nominal,
         other_models=_list_models(catalog, at),
+        learn={row.name: row.learn for row in ranges if row.learn is not None},
     )
 
 

@@ -22,6 +22,7 @@ from inhouse.reports.decision.formats import (
     format_value,
     format_with_unit,
 )
+from inhouse.reports.decision.gaps import say_days
 from inhouse.reports.decision.report import Basis, Commitment, DecisionReport, Reconciliation, Scope
 from inhouse.reports.decision.terms import (
     explain_exclusion,
@@ -83,7 +84,7 @@ def say_scope(scope: Scope) -> str:
     if scope.first_day is not None and scope.last_day is not None:
         text += f", {scope.first_day.isoformat()} to {scope.last_day.isoformat()}"
     if scope.num_days is not None:
-        text += f" ({scope.num_days} days)"
+        text += f" ({say_days(scope.num_days)})"
     return f"{text}: {_BASES[scope.basis]}. A changed mix, price or model needs a new decision."
 
 
