@@ -25,6 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent / "gateway"))
 sys.path.insert(0, str(Path(__file__).resolve().parent / "economics"))
 
 import checks  # after the path is set
+import exports  # same
 from goals import Goal  # same
 from report import Report  # same
 
@@ -90,6 +91,10 @@ def measure_import(report: Report, folder: Path, num_rows: int) -> None:
     write_usage(path, num_rows)
     command = ["decide", "--from", str(path), "--fte", "0.5", "--json"]
     times = [_time(lambda: _run(command)) for _ in range(3)]
+    lines = folder / "spend.jsonl"
+    with lines.open("w") as file:
+        file.writelines(exports.make_lines(num_rows))
+    from_lines = _time(lambda: _run(["decide", "--from", str(lines), "--fte", "0.5", "--json"]))
     stored = _time(lambda: _run(["import", "csv", str(path), "--store", f"sqlite:///{folder / 'usage.db'}"]))
     again = _time(lambda: _run(["import", "csv", str(path), "--store", f"sqlite:///{folder / 'usage.db'}"]))
     from_store = [
@@ -104,6 +109,7 @@ def measure_import(report: Report, folder: Path, num_rows: int) -> None:
     ]
     rows = {
         "decide --from FILE": _sum_up(times),
+        "decide --from LITELLM.jsonl": {"once": from_lines},
         "import csv FILE (SQLite)": {"once": stored},
         "import csv FILE, again": {"once": again},
         "decide --from imported": {"once": _time(lambda: _run(from_store))},
